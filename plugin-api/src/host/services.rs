@@ -1,0 +1,80 @@
+//! The table of functions that the host hands to a plugin, as ABI.md section 4 has it.
+
+use std::ffi::c_void;
+
+use abi_stable::{
+    StableAbi,
+    std_types::{ROption, RStr},
+};
+
+use crate::{
+    AbiResult, ChildExit, HandleId, LoopHandle, PolicyHandle, RepeatCallback, WatcherHandle,
+    key_value::KeyValues, log::LogRecord,
+};
+
+pub(super) const REAPED: u32 = 0;
+pub(super) const STILL_ALIVE: u32 = 1;
+pub(super) const NOT_OURS: u32 = 2;
+pub(super) const LOST: u32 = 3;
+pub(super) const RECOVERED: u32 = 4;
+
+/// The host's functions. All of them: any thread, unless noted. Later fields are optional.
+#[repr(C)]
+#[derive(StableAbi)]
+#[sabi(kind(Prefix(prefix_ref = HostServices_Ref)))]
+pub struct HostServices {
+    /// The minor of the ABI that the host was built for.
+    pub abi_minor: u32,
+    /// A word that is 0 in a forked child and nowhere else.
+    pub fork_mark: ForkMark,
+    /// Whether a record of this level (1 error to 5 trace) and target would be written.
+    pub log_enabled: extern "C" fn(u32, RStr<'_>) -> bool,
+    /// Writes a record.
+    pub log: extern "C" fn(&LogRecord<'_>),
+    /// Announces the running loop of this thread; the loop's thread.
+    pub enter_running: extern "C" fn(&LoopHandle) -> AbiResult<u64>,
+    /// Ends what the token is for; the loop's thread.
+    pub leave_running: extern "C" fn(u64) -> AbiResult<()>,
+    /// The running loop of this thread.
+    pub current_loop: extern "C" fn() -> ROption<LoopHandle>,
+    /// The policy of the process.
+    pub get_event_loop_policy: extern "C" fn() -> AbiResult<PolicyHandle>,
+    /// Replaces the policy of the process.
+    pub set_event_loop_policy: extern "C" fn(ROption<PolicyHandle>) -> AbiResult<()>,
+    /// Makes a built-in loop.
+    pub new_loop: extern "C" fn(RStr<'_>, KeyValues) -> AbiResult<LoopHandle>,
+    /// Makes a built-in watcher.
+    pub new_watcher: extern "C" fn(RStr<'_>, KeyValues) -> AbiResult<WatcherHandle>,
+    /// Subscribes to a signal; the callback comes on the service thread.
+    pub signal_subscribe: extern "C" fn(i32, RepeatCallback) -> AbiResult<HandleId>,
+    /// Ends a subscription.
+    pub signal_unsubscribe: extern "C" fn(HandleId) -> AbiResult<bool>,
+    /// Takes a child's status: one of the codes of this module.
+    pub reap: extern "C" fn(i64, &mut ChildExit) -> AbiResult<u32>,
+    /// An extension's table, or null.
+    #[sabi(last_prefix_field)]
+    pub extension: extern "C" fn(RStr<'_>) -> *const c_void,
+}
+
+/// The address of a word in a page that the kernel wipes in a forked child.
+#[repr(transparent)]
+#[derive(StableAbi, Clone, Copy)]
+pub struct ForkMark(*const u32);
+
+// SAFETY: an address; `ForkMark::new` has its caller guarantee that what lies there may be read by any thread.
+unsafe impl Send for ForkMark {}
+// SAFETY: as above.
+unsafe impl Sync for ForkMark {}
+
+impl ForkMark {
+    /// # Safety
+    /// `word` is valid for the life of the process, and nobody but the kernel writes it.
+    pub const unsafe fn new(word: *const u32) -> Self {
+        Self(word)
+    }
+
+    pub(super) fn is_wiped(self) -> bool {
+        // SAFETY: see `new`; volatile because the kernel writes it.
+        unsafe { self.0.read_volatile() == 0 }
+    }
+}

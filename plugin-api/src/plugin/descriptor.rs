@@ -1,0 +1,278 @@
+//! What is read from a plugin file without running any of it.
+
+use std::str;
+
+use crate::{ABI_MAJOR, ABI_MINOR};
+
+/// The static `loophost_plugin_1` of a plugin file: no pointers, so that it can be read from the file as it is.
+///
+/// A host that knows an older or newer one reads the fields up to `flags` of every descriptor, which never move.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Descriptor {
+    /// [`MAGIC`](Self::MAGIC).
+    pub magic: [u8; 16],
+    /// Bytes of the whole struct.
+    pub size: u32,
+    /// The ABI it was built for.
+    pub abi_major: u32,
+    /// The minor of the ABI it was built for.
+    pub abi_minor: u32,
+    /// The lowest minor of a host that it works with.
+    pub needs_minor: u32,
+    /// [`PANIC_ABORT`](Self::PANIC_ABORT) and bits to come.
+    pub flags: u32,
+    /// Bytes of `metadata` in use.
+    pub metadata_len: u32,
+    /// The version of `abi_stable`, as text that ends with zeros.
+    pub abi_stable: [u8; 16],
+    /// `key=value` lines, UTF-8: see [`Metadata`].
+    pub metadata: [u8; Self::METADATA_ROOM],
+}
+
+impl Descriptor {
+    /// The name of the symbol.
+    pub const SYMBOL: &'static str = "loophost_plugin_1";
+    /// The name of the symbol that leads to the code.
+    pub const ROOT_SYMBOL: &'static str = "loophost_root_1";
+    /// How it begins.
+    pub const MAGIC: [u8; 16] = *b"loophost plugin\0";
+    /// Flag: built with `panic = "abort"`, so a panic would end the host.
+    pub const PANIC_ABORT: u32 = 1;
+    /// Bytes that metadata may take.
+    pub const METADATA_ROOM: usize = 4096;
+    /// The version of `abi_stable` that this crate is built with; another one has other layouts.
+    pub const ABI_STABLE: &'static str = "0.11.3";
+
+    /// The descriptor of a plugin built with this crate.
+    ///
+    /// # Panics
+    /// At compile time, if the metadata is longer than [`METADATA_ROOM`](Self::METADATA_ROOM).
+    pub const fn new(metadata: &str) -> Self {
+        Self {
+            magic: Self::MAGIC,
+            size: size_of::<Self>() as u32,
+            abi_major: ABI_MAJOR,
+            abi_minor: ABI_MINOR,
+            needs_minor: ABI_MINOR,
+            flags: if cfg!(panic = "abort") { Self::PANIC_ABORT } else { 0 },
+            metadata_len: metadata.len() as u32,
+            abi_stable: padded(Self::ABI_STABLE),
+            metadata: padded(metadata),
+        }
+    }
+
+    /// Reads a descriptor from the bytes of a file; `None` if they do not begin with one.
+    ///
+    /// What an older and shorter descriptor lacks is zero.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let word = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+        if bytes.get(..16)? != Self::MAGIC {
+            return None;
+        }
+        let size = word(16)?;
+        let bytes = bytes.get(..size as usize)?;
+        let mut abi_stable = [0; 16];
+        abi_stable.copy_from_slice(bytes.get(40..56)?);
+        let mut metadata = [0; Self::METADATA_ROOM];
+        let text = bytes.get(56..)?;
+        let room = text.len().min(metadata.len());
+        metadata[..room].copy_from_slice(&text[..room]);
+        Some(Self {
+            magic: Self::MAGIC,
+            size,
+            abi_major: word(20)?,
+            abi_minor: word(24)?,
+            needs_minor: word(28)?,
+            flags: word(32)?,
+            metadata_len: word(36)?,
+            abi_stable,
+            metadata,
+        })
+    }
+
+    /// The version of `abi_stable` that the plugin was built with.
+    pub fn abi_stable(&self) -> &str {
+        let end = self.abi_stable.iter().position(|byte| *byte == 0).unwrap_or(self.abi_stable.len());
+        str::from_utf8(&self.abi_stable[..end]).unwrap_or("?")
+    }
+
+    /// Name, version and offers; `None` if the text is not UTF-8 or its length is wrong.
+    pub fn metadata(&self) -> Option<Metadata> {
+        let text = self.metadata.get(..self.metadata_len as usize)?;
+        Some(Metadata::parse(str::from_utf8(text).ok()?))
+    }
+}
+
+const fn padded<const N: usize>(text: &str) -> [u8; N] {
+    assert!(text.len() <= N, "too long for the plugin's descriptor");
+    let mut bytes = [0; N];
+    let mut i = 0;
+    while i < text.len() {
+        bytes[i] = text.as_bytes()[i];
+        i += 1;
+    }
+    bytes
+}
+
+/// What a plugin says of itself.
+///
+/// The text has a `key=value` pair in each line: `name`, `version`, `summary`, and for each thing on offer
+/// `offer=KIND:NAME`, followed by its `offer.summary` and an `offer.option.KEY` for each option. Unknown keys are
+/// ignored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// The plugin's name, as one would type it.
+    pub name: String,
+    /// The plugin's own version.
+    pub version: String,
+    /// What it is, in a line.
+    pub summary: String,
+    /// What it can make.
+    pub offers: Vec<Offer>,
+}
+
+/// One thing that a plugin can make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// A policy or a watcher.
+    pub kind: OfferKind,
+    /// Its name, for `--policy FILE#NAME`.
+    pub name: String,
+    /// What it is, in a line.
+    pub summary: String,
+    /// The options that it takes.
+    pub options: Vec<OptionHelp>,
+}
+
+/// One option of an offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OptionHelp {
+    /// Its key, for `--policy-opt KEY=VALUE`.
+    pub key: String,
+    /// What it does, in a line.
+    pub help: String,
+}
+
+/// What kind of thing is offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfferKind {
+    /// An event loop policy.
+    Policy,
+    /// A child watcher.
+    Watcher,
+}
+
+impl OfferKind {
+    /// The word for it in metadata and messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Policy => "policy",
+            Self::Watcher => "watcher",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        [Self::Policy, Self::Watcher].into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+impl Metadata {
+    /// Reads the text; what it does not understand it leaves out. The values are to be shown, and the file may be
+    /// anybody's: control characters, which a terminal would obey, are replaced.
+    pub fn parse(text: &str) -> Self {
+        let mut metadata = Self::default();
+        // An offer of a kind that this host does not know is left out, together with its own lines.
+        let mut in_known_offer = false;
+        for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
+            let value = value.replace(char::is_control, "\u{fffd}");
+            match key {
+                "name" => metadata.name = value,
+                "version" => metadata.version = value,
+                "summary" => metadata.summary = value,
+                "offer" => {
+                    let offer = Offer::parse(&value);
+                    in_known_offer = offer.is_some();
+                    metadata.offers.extend(offer);
+                }
+                _ if !in_known_offer => {}
+                _ => {
+                    let Some(offer) = metadata.offers.last_mut() else { continue };
+                    if key == "offer.summary" {
+                        offer.summary = value;
+                    } else if let Some(option) = key.strip_prefix("offer.option.") {
+                        offer.options.push(OptionHelp { key: option.to_owned(), help: value });
+                    }
+                }
+            }
+        }
+        metadata
+    }
+}
+
+impl Offer {
+    fn parse(value: &str) -> Option<Self> {
+        let (kind, name) = value.split_once(':')?;
+        Some(Self {
+            kind: OfferKind::parse(kind)?,
+            name: name.to_owned(),
+            summary: String::new(),
+            options: Vec::new(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static SAMPLE: Descriptor = Descriptor::new(
+        "name=sample\nversion=0.3.0\nsummary=a = b\nnews=ignored\n\
+         offer=policy:one\noffer.summary=first\noffer.option.max=how many\n\
+         offer=gadget:two\noffer.summary=unknown kind\noffer.option.x=y\n\
+         offer=watcher:three",
+    );
+
+    fn bytes(descriptor: &Descriptor) -> Vec<u8> {
+        let start = std::ptr::from_ref(descriptor).cast::<u8>();
+        // SAFETY: a repr(C) struct of integers without padding, read as bytes within its own size.
+        unsafe { std::slice::from_raw_parts(start, size_of::<Descriptor>()) }.to_vec()
+    }
+
+    #[test]
+    fn the_fields_lie_where_read_looks() {
+        assert_eq!(std::mem::offset_of!(Descriptor, abi_stable), 40);
+        assert_eq!(std::mem::offset_of!(Descriptor, metadata), 56);
+        let read = Descriptor::read(&bytes(&SAMPLE)).unwrap();
+        assert_eq!(bytes(&read), bytes(&SAMPLE));
+        assert_eq!(read.abi_stable(), Descriptor::ABI_STABLE);
+    }
+
+    #[test]
+    fn metadata_is_parsed_and_unknown_things_are_left_out() {
+        let metadata = SAMPLE.metadata().unwrap();
+        assert_eq!((metadata.name.as_str(), metadata.summary.as_str()), ("sample", "a = b"));
+        let offers: Vec<_> =
+            metadata.offers.iter().map(|o| (o.kind.as_str(), &*o.name, &*o.summary)).collect();
+        assert_eq!(offers, [("policy", "one", "first"), ("watcher", "three", "")]);
+        assert_eq!(metadata.offers[0].options[0].key, "max");
+        assert!(metadata.offers[1].options.is_empty());
+    }
+
+    #[test]
+    fn metadata_has_nothing_that_a_terminal_would_obey() {
+        let metadata = Metadata::parse("name=a\u{1b}[2Jb\rc");
+        assert_eq!(metadata.name, "a\u{fffd}[2Jb\u{fffd}c");
+    }
+
+    #[test]
+    fn anything_else_is_not_a_descriptor() {
+        let good = bytes(&SAMPLE);
+        assert!(Descriptor::read(&[]).is_none());
+        assert!(Descriptor::read(&good[..40]).is_none());
+        assert!(Descriptor::read(&good[1..]).is_none());
+        let mut wrong_length = good.clone();
+        wrong_length[36..40].fill(0xff);
+        assert!(Descriptor::read(&wrong_length).unwrap().metadata().is_none());
+    }
+}
