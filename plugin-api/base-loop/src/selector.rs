@@ -1,0 +1,62 @@
+//! What a backend brings: a way to wait until descriptors are ready.
+
+use std::{io, sync::Arc, time::Duration};
+
+use loophost_plugin_api::{Fd, Interest};
+
+/// Waits for descriptors (asyncio: `selectors.BaseSelector`): epoll, poll, kqueue, select.
+///
+/// All methods are called by one thread at a time, and never while one of them runs.
+pub trait Selector: Send + 'static {
+    /// What makes a [`select`](Self::select) under way return, or the next one if none is. Asked for once.
+    fn waker(&self) -> Arc<dyn Wake>;
+
+    /// How streams are watched: [`Trigger::Edge`] if this selector has it, for then asking for the next event costs
+    /// no system call.
+    fn stream_trigger(&self) -> Trigger;
+
+    /// Begins to watch `fd`, which is not watched yet. Events carry `key`.
+    fn register(&mut self, fd: Fd, key: Key, interest: Interest, trigger: Trigger) -> io::Result<()>;
+
+    /// Changes what `fd` is watched for; nothing at all is possible.
+    fn modify(&mut self, fd: Fd, key: Key, interest: Interest, trigger: Trigger) -> io::Result<()>;
+
+    /// Ends watching `fd`.
+    fn unregister(&mut self, fd: Fd) -> io::Result<()>;
+
+    /// Waits until something is ready, the waker was used, or `timeout` has passed (`None`: no limit; rounded up
+    /// to what the system can do, so that a timer is not met too early), and adds what is ready. An end-of-file, a
+    /// hang-up or an error counts as ready for both directions.
+    ///
+    /// # Errors
+    /// `Interrupted` is tried again by the caller, with the time that is left.
+    fn select(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()>;
+}
+
+/// Wakes a selector from any thread.
+pub trait Wake: Send + Sync {
+    /// Makes `select` return.
+    fn wake(&self) -> io::Result<()>;
+}
+
+/// What base-loop calls a registration; a key is not used again when its descriptor's number is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key(pub u64);
+
+/// When an event comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// In every select while the descriptor is ready.
+    Level,
+    /// When it becomes ready, and once if it is when it is registered.
+    Edge,
+}
+
+/// A descriptor that is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ready {
+    /// What it was registered with.
+    pub key: Key,
+    /// The directions that do not block.
+    pub interest: Interest,
+}
