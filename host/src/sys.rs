@@ -1,0 +1,22 @@
+//! The door to the operating system: one file per noun below it.
+
+pub(crate) mod auxv;
+pub(crate) mod epoll;
+pub(crate) mod epoll_helper;
+pub(crate) mod fork_mark;
+pub(crate) mod forked_helper;
+pub(crate) mod io_uring_helper;
+pub(crate) mod kill;
+pub(crate) mod mapped_file;
+pub(crate) mod per_process;
+pub(crate) mod pidfd;
+pub(crate) mod pidfd_helper;
+pub(crate) mod seccomp;
+pub(crate) mod signal_arrival;
+pub(crate) mod signal_handler;
+pub(crate) mod signal_set;
+pub(crate) mod signalfd;
+pub(crate) mod spawn;
+pub(crate) mod thread;
+pub(crate) mod wait;
+mod wait4;

@@ -1,0 +1,162 @@
+//! How a process notices that it is a forked child: a page that the kernel wipes on fork(2).
+//!
+//! A pid is no answer, for asking for it costs a system call each time; a word of memory costs nothing.
+
+use std::{
+    io, ptr,
+    sync::{
+        OnceLock,
+        atomic::{
+            AtomicU32, AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+        },
+    },
+};
+
+use loophost_plugin_api::__private::ForkMark;
+
+/// What lies in the page.
+#[repr(C)]
+struct Mark {
+    /// 1 in the process that first loaded the host, 0 in everything forked from it.
+    word: AtomicU32,
+    /// The number of this process, 0 until it has asked for one.
+    generation: AtomicU64,
+}
+
+/// The word as plugins look at it: 1 here, 0 in a forked child.
+pub(crate) fn for_plugins() -> ForkMark {
+    // SAFETY: the mark is valid for the life of the process; whoever writes it besides the kernel has done so.
+    unsafe { ForkMark::new(mark().word.as_ptr().cast_const()) }
+}
+
+/// A number that differs between this process and all that it descends from by fork(2); never 0.
+pub(crate) fn generation() -> u64 {
+    let mark = mark();
+    match mark.generation.load(Relaxed) {
+        0 => number(mark),
+        generation => generation,
+    }
+}
+
+/// As [`generation`] for use in a signal handler: 0 in a forked child that has not asked for its number yet.
+pub(crate) fn generation_or_zero() -> u64 {
+    MARK.get().map_or(0, |mark| mark.generation.load(Relaxed))
+}
+
+/// Where [`generation`] is kept, if the kernel itself wipes it: in a process that was made without any handler of fork(3)
+/// it reads 0 too, unless that process shares our memory.
+pub(crate) fn wiped_generation() -> Option<&'static AtomicU64> {
+    generation();
+    let mark = mark();
+    (!ptr::eq(mark, &CLEARED)).then_some(&mark.generation)
+}
+
+static MARK: OnceLock<&'static Mark> = OnceLock::new();
+
+/// Stands in for a page that the kernel wipes.
+static CLEARED: Mark = Mark { word: AtomicU32::new(0), generation: AtomicU64::new(0) };
+
+fn mark() -> &'static Mark {
+    MARK.get_or_init(|| {
+        let mark = wiped_page().unwrap_or_else(|_| cleared_by_handler());
+        mark.word.store(1, SeqCst);
+        mark
+    })
+}
+
+#[cold]
+fn number(mark: &Mark) -> u64 {
+    // A child has a copy of this counter, so what it takes is above everything its parent had taken.
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let fresh = NEXT.fetch_add(1, Relaxed);
+    match mark.generation.compare_exchange(0, fresh, SeqCst, SeqCst) {
+        Ok(_) => fresh,
+        Err(other_thread_s) => other_thread_s,
+    }
+}
+
+/// A page with `MADV_WIPEONFORK` (Linux 4.14).
+fn wiped_page() -> io::Result<&'static Mark> {
+    let size = size_of::<Mark>();
+    // SAFETY: a fresh private mapping, of which nobody else knows.
+    let page = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            size,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if page == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the mapping made above, whole.
+    if unsafe { libc::madvise(page, size, libc::MADV_WIPEONFORK) } != 0 {
+        let error = io::Error::last_os_error();
+        // SAFETY: as above; nothing points into it yet.
+        unsafe { libc::munmap(page, size) };
+        return Err(error);
+    }
+    // SAFETY: the kernel gave zeroed memory, aligned to a page, which is a valid `Mark`; it is never unmapped, and
+    // all access is atomic.
+    Ok(unsafe { &*page.cast::<Mark>() })
+}
+
+/// For older kernels: a static that a child clears as the first thing after fork(3). A child made by the bare
+/// system call is not noticed then.
+fn cleared_by_handler() -> &'static Mark {
+    extern "C" fn clear() {
+        CLEARED.word.store(0, SeqCst);
+        CLEARED.generation.store(0, SeqCst);
+    }
+    // SAFETY: `clear` is a function of this program, which is never unloaded, and only stores to atomics. A failure
+    // (ENOMEM) leaves a mark that never changes: what there was before.
+    unsafe { libc::pthread_atfork(None, None, Some(clear)) };
+    &CLEARED
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::{
+        sys::wait::{WaitStatus, waitpid},
+        unistd::{ForkResult, fork},
+    };
+
+    use super::*;
+
+    /// Runs `f` in a forked child; its status says whether it was true.
+    fn true_in_a_child(f: impl FnOnce() -> bool) -> bool {
+        // SAFETY: the child reads and writes atomics and leaves by `_exit`.
+        match unsafe { fork() }.unwrap() {
+            ForkResult::Child => {
+                let status = i32::from(!f());
+                // SAFETY: ends the child without running anything of the parent's.
+                unsafe { libc::_exit(status) }
+            }
+            ForkResult::Parent { child } => {
+                matches!(waitpid(child, None).unwrap(), WaitStatus::Exited(_, 0))
+            }
+        }
+    }
+
+    #[test]
+    fn a_child_finds_the_page_wiped_and_takes_another_number() {
+        let here = generation();
+        let read = || mark().word.load(SeqCst);
+        assert_eq!(read(), 1);
+        assert!(true_in_a_child(|| read() == 0 && generation_or_zero() == 0 && generation() > here));
+        assert_eq!((read(), generation()), (1, here));
+    }
+
+    #[test]
+    fn without_the_page_a_handler_clears_the_mark() {
+        let mark = cleared_by_handler();
+        mark.word.store(1, SeqCst);
+        let here = number(mark);
+        assert!(true_in_a_child(|| mark.word.load(SeqCst) == 0 && number(mark) > here));
+        assert_eq!(mark.word.load(SeqCst), 1);
+    }
+}
