@@ -1,0 +1,89 @@
+//! The way of an exit from the watcher's thread to the handler on its loop.
+
+use std::{
+    os::fd::AsRawFd,
+    sync::{Arc, Mutex},
+};
+
+use super::{
+    lock::lock,
+    orphans,
+    table::{self, Process},
+};
+use crate::{Callback, ChildExit, Error, Event, LoopHandle, builtin::watchers, host::Reaped};
+
+/// One child's handler. Dropped without having been called, it leaves the child to the process-wide reaper.
+pub(super) struct Delivery {
+    process: Arc<Process>,
+    event_loop: LoopHandle,
+    on_exit: Mutex<Option<Callback>>,
+}
+
+impl Delivery {
+    pub(super) fn new(process: Arc<Process>, event_loop: LoopHandle, on_exit: Callback) -> Arc<Self> {
+        Arc::new(Self { process, event_loop, on_exit: Mutex::new(Some(on_exit)) })
+    }
+
+    /// What a watcher gets. It keeps the process's pidfd open until it was called or dropped, as long as it is lent.
+    pub(super) fn callback(self: &Arc<Self>) -> Callback {
+        let delivery = self.clone();
+        Callback::new(move |event| {
+            delivery.deliver(event);
+            Ok(())
+        })
+    }
+
+    /// Any thread.
+    fn deliver(self: &Arc<Self>, event: &Event) {
+        let pid = i64::from(self.process.pid());
+        if self.process.end().is_none() && matches!(table::reap(pid), Ok(Reaped::StillAlive)) {
+            self.watch_again(pid);
+            return;
+        }
+        let Some(on_exit) = lock(&self.on_exit).take() else { return };
+        // What the host itself has seen, rather than what a watcher says it was told.
+        let end = self.process.end().unwrap_or_else(|| end_of(event));
+        let hop = Callback::new(move |_| end.deliver(pid, |event| on_exit.call(event)).unwrap_or(Ok(())));
+        if let Err(error) = self.event_loop.call_soon_threadsafe(hop) {
+            self.warn(&error);
+        }
+    }
+
+    /// The watcher was wrong: the child lives. From now on one of ours watches it.
+    fn watch_again(self: &Arc<Self>, pid: i64) {
+        tracing::error!("the child watcher has told of the exit of process {pid}, which lives");
+        let pidfd = self.process.pidfd().map_or(-1, |fd| fd.as_raw_fd().into());
+        if let Err(error) = watchers::last_resort().add_child_handler(pid, pidfd, self.callback()) {
+            tracing::error!("process {pid} cannot be watched any more: {error}");
+        }
+    }
+
+    fn warn(&self, error: &Error) {
+        let (pid, event_loop) = (self.process.pid(), self.event_loop.name());
+        if self.event_loop.is_closed() {
+            tracing::warn!("loop {event_loop} that handles pid {pid} is closed");
+        } else {
+            tracing::warn!("loop {event_loop} could not be told of the exit of pid {pid}: {error}");
+        }
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        if self.process.end().is_none() {
+            orphans::adopt(self.process.clone());
+        }
+    }
+}
+
+/// What an event says, for a watcher that reports an exit without having reaped.
+fn end_of(event: &Event) -> Reaped {
+    let exit = event.child_exit().copied().unwrap_or_else(|| ChildExit::new(255 << 8));
+    if event.flags & Event::STATUS_LOST != 0 {
+        Reaped::Lost
+    } else if event.flags & Event::RECOVERED != 0 {
+        Reaped::Recovered(exit)
+    } else {
+        Reaped::Exited(exit)
+    }
+}
