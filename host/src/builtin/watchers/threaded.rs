@@ -1,0 +1,167 @@
+//! `ThreadedChildWatcher`: one thread for each child. Needs no loop and nothing of the kernel.
+
+use std::{
+    collections::HashMap,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::{Arc, Mutex},
+};
+
+use super::report::report;
+use crate::{
+    Callback, ChildWatcher, Error, Fd, LoopHandle,
+    host::{self, Reaped},
+    process::{lock, spawn_small_thread, valid_pid},
+    sys::{
+        pidfd,
+        wait::{self, Waited},
+    },
+};
+
+/// One thread for each child, which waits for it (asyncio: `ThreadedChildWatcher`).
+///
+/// The thread only *sees* the exit, the host takes the status. Handlers are called on that thread. Always active, and
+/// attached to no loop. Unlike asyncio's, a second handler for a pid replaces the first, and `remove_child_handler`
+/// works; the thread then stays until the child has exited.
+#[derive(Debug, Default)]
+pub struct ThreadedChildWatcher {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    handlers: HashMap<i32, Handler>,
+    /// How many threads were started: their numbers.
+    threads: u64,
+}
+
+struct Handler {
+    /// The thread that may call it.
+    thread: u64,
+    callback: Callback,
+}
+
+impl ThreadedChildWatcher {
+    /// A watcher with no children.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl ChildWatcher for ThreadedChildWatcher {
+    fn add_child_handler(&self, pid: i64, lent: Fd, callback: Callback) -> Result<(), Error> {
+        let pid = valid_pid(pid)?;
+        // A copy, because a thread whose handler was removed still waits. Without one the pid has to do.
+        let pidfd = if lent < 0 { None } else { pidfd::duplicate(lent).ok() };
+        let mut state = lock(&self.shared.state);
+        if let Some(handler) = state.handlers.get_mut(&pid) {
+            let replaced = std::mem::replace(&mut handler.callback, callback);
+            drop(state);
+            drop(replaced);
+            return Ok(());
+        }
+        let thread = state.threads;
+        let shared = self.shared.clone();
+        // Under the lock, so that nobody finds a handler whose thread does not start; the thread itself looks for it
+        // only when the child has exited.
+        let started = spawn_small_thread(format!("waitpid-{thread}"), move || {
+            shared.wait(pid, pidfd, thread);
+        });
+        if let Err(error) = started {
+            drop(state);
+            return Err(Error::os(&error, format_args!("starting a thread that waits for process {pid}")));
+        }
+        state.threads += 1;
+        state.handlers.insert(pid, Handler { thread, callback });
+        Ok(())
+    }
+
+    fn remove_child_handler(&self, pid: i64) -> Result<bool, Error> {
+        let pid = valid_pid(pid)?;
+        let removed = lock(&self.shared.state).handlers.remove(&pid);
+        Ok(removed.is_some())
+    }
+
+    fn attach_loop(&self, _: Option<LoopHandle>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn is_active(&self) -> bool {
+        true
+    }
+
+    fn begin_spawn(&self) -> Result<u64, Error> {
+        Ok(0)
+    }
+
+    fn end_spawn(&self, _: u64, _: i64) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn close(&self) -> Result<(), Error> {
+        let handlers = std::mem::take(&mut lock(&self.shared.state).handlers);
+        drop(handlers);
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        "ThreadedChildWatcher".into()
+    }
+}
+
+impl Drop for ThreadedChildWatcher {
+    fn drop(&mut self) {
+        let pending = std::mem::take(&mut lock(&self.shared.state).handlers);
+        if !pending.is_empty() {
+            tracing::warn!(
+                "a child watcher was dropped that has registered but not finished child processes: {:?}",
+                pending.keys()
+            );
+        }
+    }
+}
+
+impl Shared {
+    /// The thread.
+    fn wait(&self, pid: i32, pidfd: Option<OwnedFd>, thread: u64) {
+        if let Err(error) = until_exited(pid, pidfd.as_ref()) {
+            tracing::warn!("waiting for process {pid}: {error}");
+        }
+        drop(pidfd);
+        let Some(callback) = self.take(pid, thread) else { return };
+        let reaped = host::reap(pid.into()).unwrap_or_else(|error| {
+            tracing::warn!("{error}");
+            Reaped::Lost
+        });
+        if let Err(error) = report(pid, reaped, callback) {
+            tracing::error!("the handler of process {pid} failed: {error}");
+        }
+    }
+
+    /// The handler, if it is still this thread's.
+    fn take(&self, pid: i32, thread: u64) -> Option<Callback> {
+        let mut state = lock(&self.state);
+        let handler = state.handlers.remove(&pid)?;
+        if handler.thread == thread {
+            return Some(handler.callback);
+        }
+        state.handlers.insert(pid, handler);
+        None
+    }
+}
+
+fn until_exited(pid: i32, pidfd: Option<&OwnedFd>) -> io::Result<()> {
+    while wait::until_exited(pid, pidfd.map(AsFd::as_fd))? == Waited::Alive {}
+    Ok(())
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("pids", &self.handlers.keys()).field("threads", &self.threads).finish()
+    }
+}
