@@ -1,0 +1,74 @@
+//! What this kernel and container allow, tried and not guessed from versions.
+//!
+//! Each probe runs in a forked helper, so that a seccomp filter that kills only kills the helper. Costs about half a
+//! millisecond; any thread. For pidfds see [`PidfdProbe`](crate::process::PidfdProbe).
+
+use std::io;
+
+use nix::errno::Errno;
+
+use crate::sys::{epoll_helper, forked_helper::Ended, io_uring_helper};
+
+/// What a probe has found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Whether it can be used.
+    pub works: bool,
+    /// What was tried and what came of it, for people.
+    pub reason: String,
+}
+
+/// Whether epoll works: create, add, wait. The built-in loop is made of it.
+///
+/// # Errors
+/// No helper could be forked, so nothing was tried.
+pub fn epoll() -> io::Result<Probe> {
+    let calls = "epoll_create1, epoll_ctl and epoll_wait";
+    Ok(match epoll_helper::run()? {
+        Ended::Exited(epoll_helper::NOT_REPORTED) => {
+            no("epoll_wait does not report a descriptor that is ready".to_owned())
+        }
+        ended => judge(calls, ended),
+    })
+}
+
+/// Whether io_uring works: whether a ring can be set up.
+///
+/// # Errors
+/// No helper could be forked, so nothing was tried.
+pub fn io_uring() -> io::Result<Probe> {
+    Ok(judge("io_uring_setup", io_uring_helper::run()?))
+}
+
+fn judge(calls: &str, ended: Ended) -> Probe {
+    match ended {
+        Ended::Exited(0) => Probe { works: true, reason: format!("{calls}: tried, works") },
+        Ended::Exited(errno) => no(format!("{calls}: {}", Errno::from_raw(errno).desc())),
+        Ended::Killed(libc::SIGSYS) => no(format!("a seccomp filter kills (SIGSYS) what calls {calls}")),
+        Ended::Killed(signum) => no(format!("the helper that tries {calls} was killed by signal {signum}")),
+    }
+}
+
+fn no(reason: String) -> Probe {
+    Probe { works: false, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_built_in_loop_is_made_of_works() {
+        let probe = epoll().unwrap();
+        assert!(probe.works, "{probe:?}");
+    }
+
+    #[test]
+    fn the_reason_names_what_was_tried() {
+        assert!(io_uring().unwrap().reason.contains("io_uring_setup"));
+        let killed = judge("x", Ended::Killed(libc::SIGSYS));
+        assert!(!killed.works && killed.reason.contains("seccomp"), "{killed:?}");
+        let refused = judge("x", Ended::Exited(libc::EPERM));
+        assert!(!refused.works && refused.reason.contains("not permitted"), "{refused:?}");
+    }
+}
