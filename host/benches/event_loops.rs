@@ -1,0 +1,192 @@
+//! The built-in loop, and the same loop loaded from a `.so`: what does the boundary cost?
+//!
+//! `cargo bench -p loophost --bench event_loops`
+//!
+//! Each case runs in turn on one and on the other, 20 times, and prints nanoseconds of CPU time per operation (of
+//! all threads of the process): smallest, median, largest; then the ratio of the pairs.
+
+use std::{
+    io::{Read, Write},
+    os::{fd::AsRawFd, unix::net::UnixStream},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+use loophost::{
+    Callback, Fd, LoopHandle, Options, PolicyHandle, RepeatCallback, plugin, policy::DefaultEventLoopPolicy,
+};
+use nix::time::{ClockId, clock_gettime};
+
+const RUNS: usize = 20;
+
+/// A case does this many operations on a fresh loop.
+struct Case {
+    name: &'static str,
+    operations: u64,
+    run: fn(&LoopHandle, u64),
+}
+
+const CASES: [Case; 5] = [
+    Case { name: "call_soon, 24 bytes, in batches of 1,000", operations: 2_000_000, run: call_soon },
+    Case { name: "call_at, 100,000 timers at once", operations: 100_000, run: timers },
+    Case {
+        name: "call_soon_threadsafe, 1,000,000 in batches of 10,000",
+        operations: 1_000_000,
+        run: batches,
+    },
+    Case { name: "call_soon_threadsafe that wakes a waiting loop, and back", operations: 50_000, run: wakes },
+    Case { name: "reader event, with read and write of a byte", operations: 100_000, run: readers },
+];
+
+fn main() {
+    let default = PolicyHandle::new(DefaultEventLoopPolicy::new());
+    let file = loophost_tests::cdylib("selector-policy");
+    let plugin = plugin::load(&file, &loophost_tests::trust()).expect("the plugin can be loaded");
+    let loaded =
+        plugin.new_policy(None, &Options::new(), Some(default.clone())).expect("the plugin makes its policy");
+    let policies = [("built in", default), ("from .so", loaded)];
+
+    println!("ns of CPU per operation, {RUNS} interleaved runs: min / median / max");
+    for case in CASES {
+        println!("{}", case.name);
+        let mut times = [const { Vec::new() }; 2];
+        for run in 0..RUNS + 1 {
+            for (index, (_, policy)) in policies.iter().enumerate() {
+                let time = measure(&case, policy);
+                // The first run warms up.
+                if run > 0 {
+                    times[index].push(time);
+                }
+            }
+        }
+        let ratios: Vec<f64> =
+            times[1].iter().zip(&times[0]).map(|(loaded, built_in)| loaded / built_in).collect();
+        for ((name, _), times) in policies.iter().zip(times) {
+            println!("  {name}    {}", spread(times, 1));
+        }
+        println!("  ratio       {}", spread(ratios, 3));
+    }
+}
+
+fn measure(case: &Case, policy: &PolicyHandle) -> f64 {
+    let event_loop = policy.new_event_loop().expect("the policy makes a loop");
+    let before = cpu_time();
+    (case.run)(&event_loop, case.operations);
+    let time = cpu_time() - before;
+    event_loop.close().expect("the loop can be closed");
+    time.as_nanos() as f64 / case.operations as f64
+}
+
+fn cpu_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).expect("the clock exists").into()
+}
+
+fn spread(mut values: Vec<f64>, digits: usize) -> String {
+    values.sort_by(f64::total_cmp);
+    let (first, last) = (values[0], values[values.len() - 1]);
+    format!("{first:.digits$} / {:.digits$} / {last:.digits$}", median(&values))
+}
+
+fn median(sorted: &[f64]) -> f64 {
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
+}
+
+fn call_soon(event_loop: &LoopHandle, operations: u64) {
+    static SUM: AtomicU64 = AtomicU64::new(0);
+    for batch in 0..operations / 1000 {
+        for n in 0..1000 {
+            let captured = (batch, n, operations);
+            event_loop
+                .call_soon(Callback::new(move |_| {
+                    SUM.store(captured.0 + captured.1 + captured.2, Relaxed);
+                    Ok(())
+                }))
+                .expect("the loop is open");
+        }
+        event_loop.run_once(Some(Duration::ZERO)).expect("the loop runs");
+    }
+}
+
+fn timers(event_loop: &LoopHandle, operations: u64) {
+    let ran = Arc::new(AtomicU64::new(0));
+    let now = event_loop.time();
+    let mut random = 1u64;
+    for _ in 0..operations {
+        // A generator of Knuth's: deadlines in no order, all of them in the next millisecond.
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let count = ran.clone();
+        let callback = Callback::new(move |_| {
+            count.fetch_add(1, Relaxed);
+            Ok(())
+        });
+        event_loop.call_at(now + (random >> 44), callback).expect("the loop is open");
+    }
+    while ran.load(Relaxed) < operations {
+        event_loop.run_once(None).expect("the loop runs");
+    }
+}
+
+fn batches(event_loop: &LoopHandle, operations: u64) {
+    const BATCH: u64 = 10_000;
+    let (ask, asked) = mpsc::sync_channel(0);
+    let (tell, told) = mpsc::sync_channel(0);
+    let there = event_loop.clone();
+    let other = thread::spawn(move || {
+        while asked.recv().is_ok() {
+            for _ in 0..BATCH {
+                there.call_soon_threadsafe(Callback::new(|_| Ok(()))).expect("the loop is open");
+            }
+            tell.send(()).expect("the loop's thread waits for it");
+        }
+    });
+    for _ in 0..operations / BATCH {
+        ask.send(()).expect("the thread lives");
+        told.recv().expect("the thread lives");
+        event_loop.run_once(Some(Duration::ZERO)).expect("the loop runs");
+    }
+    drop(ask);
+    other.join().expect("the thread has not panicked");
+}
+
+fn wakes(event_loop: &LoopHandle, operations: u64) {
+    let (tell, told) = mpsc::sync_channel(0);
+    let there = event_loop.clone();
+    let other = thread::spawn(move || {
+        for _ in 0..operations {
+            let tell = tell.clone();
+            let answer = Callback::new(move |_| {
+                tell.send(()).expect("the other thread waits for it");
+                Ok(())
+            });
+            there.call_soon_threadsafe(answer).expect("the loop is open");
+            told.recv().expect("the loop answers");
+        }
+        let at_end = there.clone();
+        there.call_soon_threadsafe(Callback::new(move |_| at_end.stop())).expect("the loop is open");
+    });
+    event_loop.run_forever().expect("the loop runs");
+    other.join().expect("the thread has not panicked");
+}
+
+fn readers(event_loop: &LoopHandle, operations: u64) {
+    let (mut near, mut far) = UnixStream::pair().expect("a pair of sockets");
+    near.write_all(b"x").expect("the socket has room");
+    let (l, mut left, fd) = (event_loop.clone(), operations, Fd::from(far.as_raw_fd()));
+    let callback = RepeatCallback::new(move |_| {
+        far.read_exact(&mut [0]).map_err(|error| loophost::Error::os(&error, "reading"))?;
+        left -= 1;
+        if left == 0 {
+            return l.stop();
+        }
+        near.write_all(b"x").map_err(|error| loophost::Error::os(&error, "writing"))
+    });
+    event_loop.add_reader(fd, callback).expect("the descriptor can be watched");
+    event_loop.run_forever().expect("the loop runs");
+    event_loop.remove_reader(fd).expect("the loop is open");
+}

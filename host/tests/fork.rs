@@ -1,0 +1,189 @@
+//! What a child made by fork(2) without exec sees of the host.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod main_thread;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        mpsc,
+    },
+    thread,
+};
+
+use loophost::{
+    Callback, ChildWatcher, Error, LoopHandle, Options, Policy, PolicyHandle, RepeatCallback, WatcherHandle,
+    builtin,
+    host::{self, current_loop, enter_running},
+    policy, signal,
+};
+use main_thread::next;
+use nix::{
+    sys::{
+        signal::{Signal, kill},
+        wait::{WaitStatus, waitpid},
+    },
+    unistd::{ForkResult, fork, getpid},
+};
+
+main_thread_tests![
+    a_child_has_no_running_loop,
+    a_child_keeps_the_policy_and_makes_its_own_loop,
+    a_child_leaves_the_parent_s_watcher_alone,
+    a_child_s_signals_are_its_own,
+    a_child_is_not_caught_by_the_parent_s_locks,
+];
+
+/// Runs `f` in a forked child, which must not panic.
+#[track_caller]
+fn in_a_child(f: impl FnOnce()) {
+    // SAFETY: glibc lets a child of a program with threads allocate, and the host is made for the rest. It leaves by
+    // `_exit`.
+    match unsafe { fork() }.unwrap() {
+        ForkResult::Child => {
+            let status = i32::from(catch_unwind(AssertUnwindSafe(f)).is_err());
+            // SAFETY: ends the child without running anything of the parent's.
+            unsafe { libc::_exit(status) }
+        }
+        ForkResult::Parent { child } => {
+            assert_eq!(waitpid(child, None).unwrap(), WaitStatus::Exited(child, 0));
+        }
+    }
+}
+
+fn new_loop() -> LoopHandle {
+    builtin::loops::new("selector", &Options::new()).unwrap()
+}
+
+fn a_child_has_no_running_loop() {
+    policy::set_event_loop_policy(None);
+    policy::get_event_loop_policy();
+    let event_loop = new_loop();
+    let running = enter_running(&event_loop).unwrap();
+    in_a_child(|| {
+        assert!(host::forked());
+        assert!(current_loop().is_none() && policy::get_running_loop().is_err());
+        let own = new_loop();
+        let running = enter_running(&own).unwrap();
+        assert!(current_loop().unwrap().same(&own));
+        drop(running);
+        assert!(current_loop().is_none());
+    });
+    assert!(!host::forked());
+    assert!(current_loop().unwrap().same(&event_loop));
+    drop(running);
+}
+
+fn a_child_keeps_the_policy_and_makes_its_own_loop() {
+    /// Not the default one.
+    struct Own(PolicyHandle);
+    impl Policy for Own {
+        fn base(&self) -> Option<PolicyHandle> {
+            Some(self.0.clone())
+        }
+    }
+
+    policy::set_event_loop_policy(None);
+    let own = PolicyHandle::new(Own(policy::get_event_loop_policy()));
+    policy::set_event_loop_policy(Some(own.clone()));
+    let parents = policy::get_event_loop().unwrap();
+    in_a_child(|| {
+        assert!(policy::get_event_loop_policy().same(&own));
+        let event_loop = policy::get_event_loop().unwrap();
+        assert!(!event_loop.same(&parents));
+        let stop = event_loop.clone();
+        event_loop.call_soon(Callback::new(move |_| stop.stop())).unwrap();
+        event_loop.run_forever().unwrap();
+    });
+    assert!(policy::get_event_loop().unwrap().same(&parents));
+}
+
+fn a_child_leaves_the_parent_s_watcher_alone() {
+    #[derive(Clone, Default)]
+    struct Recorder(Arc<Mutex<Vec<&'static str>>>);
+    impl ChildWatcher for Recorder {
+        fn attach_loop(&self, _: Option<LoopHandle>) -> Result<(), Error> {
+            self.0.lock().unwrap().push("attach");
+            Ok(())
+        }
+
+        fn close(&self) -> Result<(), Error> {
+            self.0.lock().unwrap().push("close");
+            Ok(())
+        }
+    }
+
+    policy::set_event_loop_policy(None);
+    let policy = policy::get_event_loop_policy();
+    let recorder = Recorder::default();
+    policy.set_child_watcher(Some(WatcherHandle::new(recorder.clone()))).unwrap();
+    in_a_child(|| {
+        policy.set_event_loop(Some(new_loop())).unwrap();
+        policy.set_child_watcher(None).unwrap();
+        assert!(recorder.0.lock().unwrap().is_empty());
+    });
+    policy.set_child_watcher(None).unwrap();
+    assert_eq!(*recorder.0.lock().unwrap(), ["close"]);
+}
+
+fn a_child_s_signals_are_its_own() {
+    let arrivals = Arc::new(AtomicUsize::new(0));
+    let (sender, received) = mpsc::channel();
+    let count = arrivals.clone();
+    let id = signal::subscribe(
+        libc::SIGUSR1,
+        RepeatCallback::new(move |_| {
+            count.fetch_add(1, SeqCst);
+            sender.send(()).unwrap();
+            Ok(())
+        }),
+    )
+    .unwrap();
+    in_a_child(|| {
+        kill(getpid(), Signal::SIGUSR1).unwrap();
+        assert!(!signal::unsubscribe(id).unwrap(), "the child has no subscriptions");
+        let (sender, received) = mpsc::channel();
+        let own = signal::subscribe(
+            libc::SIGUSR1,
+            RepeatCallback::new(move |event| {
+                sender.send((event.result, event.aux)).unwrap();
+                Ok(())
+            }),
+        )
+        .unwrap();
+        kill(getpid(), Signal::SIGUSR1).unwrap();
+        let me = getpid().as_raw() as u64;
+        assert_eq!(next(&received), (i64::from(libc::SIGUSR1), me));
+        assert!(signal::unsubscribe(own).unwrap());
+        assert_eq!(arrivals.load(SeqCst), 0, "the parent's subscriber is not called in the child");
+    });
+    kill(getpid(), Signal::SIGUSR1).unwrap();
+    next(&received);
+    assert!(signal::unsubscribe(id).unwrap());
+    assert_eq!(arrivals.load(SeqCst), 1, "the child's signal did not come here");
+}
+
+fn a_child_is_not_caught_by_the_parent_s_locks() {
+    let over = Arc::new(AtomicBool::new(false));
+    let until = over.clone();
+    let busy = thread::spawn(move || {
+        while !until.load(SeqCst) {
+            policy::set_event_loop_policy(None);
+            policy::set_event_loop(Some(new_loop())).unwrap();
+            let id = signal::subscribe(libc::SIGUSR2, RepeatCallback::new(|_| Ok(()))).unwrap();
+            signal::unsubscribe(id).unwrap();
+        }
+    });
+    for _ in 0..200 {
+        in_a_child(|| {
+            policy::get_event_loop_policy();
+            policy::set_event_loop(Some(new_loop())).unwrap();
+            signal::unsubscribe(loophost::HandleId(0)).unwrap();
+        });
+    }
+    over.store(true, SeqCst);
+    busy.join().unwrap();
+}

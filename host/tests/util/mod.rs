@@ -1,0 +1,173 @@
+//! What the tests with real children share.
+
+#![allow(dead_code, unused_imports, unused_macros, reason = "each test binary uses a part of it")]
+
+use std::{
+    cell::Cell,
+    fs,
+    os::fd::AsRawFd,
+    path::Path,
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use loophost::{
+    Callback, Fd, LoopHandle, Options, builtin,
+    process::{self, Child, Command, Way},
+};
+use nix::{
+    errno::Errno,
+    sys::wait::{Id, WaitPidFlag, waitid},
+    unistd::Pid,
+};
+
+/// How long a case may wait for something that should happen at once.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two looks at something that tells nobody when it changes.
+const GLANCE: Duration = Duration::from_millis(1);
+
+/// Makes a test of each of these functions in each way in which a process can be started.
+macro_rules! on_each_way {
+    ($($case:ident),* $(,)?) => { on_each_way! { clone3 Clone3, clone Clone, posix Posix: [$($case),*] } };
+    ($($module:ident $way:ident),*: $cases:tt) => { $(on_each_way! { @ $module $way $cases })* };
+    (@ $module:ident $way:ident [$($case:ident),*]) => {
+        mod $module {
+            $(
+                #[test]
+                fn $case() {
+                    crate::util::use_way(loophost::process::Way::$way);
+                    super::$case();
+                }
+            )*
+        }
+    };
+}
+pub(crate) use on_each_way;
+
+thread_local! {
+    static WAY: Cell<Way> = const { Cell::new(Way::Clone3) };
+}
+
+/// From now on this thread's processes are started in this way.
+pub(crate) fn use_way(way: Way) {
+    process::force_way(Some(way));
+    WAY.set(way);
+}
+
+/// What [`use_way`] was told last.
+pub(crate) fn way() -> Way {
+    WAY.get()
+}
+
+/// A shell with a script.
+pub(crate) fn sh(script: &str) -> Command {
+    Command::new("/bin/sh").arg("-c").arg(script)
+}
+
+/// A fresh loop of the default kind.
+pub(crate) fn new_loop() -> LoopHandle {
+    builtin::loops::new("selector", &Options::new()).unwrap()
+}
+
+/// Waits for a condition.
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        thread::sleep(GLANCE);
+    }
+}
+
+/// Runs the loop until a condition holds; also for conditions that other threads make true.
+pub(crate) fn run_until(event_loop: &LoopHandle, what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        event_loop.run_once(Some(GLANCE)).unwrap();
+    }
+}
+
+/// Waits until a child is dead, and leaves it a zombie.
+pub(crate) fn wait_for_zombie(pid: i64) {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+    match waitid(Id::Pid(Pid::from_raw(pid as i32)), flags) {
+        // EINVAL: dead too, by a real-time signal, for which nix has no name.
+        Ok(_) | Err(Errno::EINVAL) => {}
+        Err(errno) => panic!("waiting for {pid}: {errno}"),
+    }
+}
+
+/// Whether there is such a process, if only as a zombie.
+pub(crate) fn exists(pid: i64) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
+/// A child's pidfd in the form in which it is lent to a watcher.
+pub(crate) fn lent(child: &Child) -> Fd {
+    child.pidfd().map_or(-1, |fd| fd.as_raw_fd().into())
+}
+
+/// What a process holds: descriptors, threads and children, alive or dead.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Holdings {
+    descriptors: usize,
+    threads: usize,
+    children: usize,
+}
+
+impl Holdings {
+    pub(crate) fn now() -> Self {
+        let count = |folder: &str| fs::read_dir(folder).unwrap().count();
+        let children = fs::read_dir("/proc/self/task").unwrap().map(|thread| {
+            let list = thread.unwrap().path().join("children");
+            fs::read_to_string(list).unwrap_or_default().split_whitespace().count()
+        });
+        Self {
+            descriptors: count("/proc/self/fd"),
+            threads: count("/proc/self/task"),
+            children: children.sum(),
+        }
+    }
+}
+
+impl Holdings {
+    /// Whether there is no more of anything.
+    pub(crate) fn are_within(&self, other: &Self) -> bool {
+        self.descriptors <= other.descriptors
+            && self.threads <= other.threads
+            && self.children <= other.children
+    }
+}
+
+/// The exits that handlers have seen: pid, returncode, flags.
+#[derive(Clone, Default)]
+pub(crate) struct Exits(Arc<Mutex<Vec<(i64, i64, u32)>>>);
+
+impl Exits {
+    /// A handler that notes what it is told.
+    pub(crate) fn handler(&self) -> Callback {
+        let exits = self.clone();
+        Callback::new(move |event| {
+            exits.0.lock().unwrap().push((event.aux as i64, event.result, event.flags));
+            Ok(())
+        })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
+    /// Pids and returncodes.
+    pub(crate) fn codes(&self) -> Vec<(i64, i64)> {
+        self.0.lock().unwrap().iter().map(|(pid, code, _)| (*pid, *code)).collect()
+    }
+
+    /// The only exit.
+    pub(crate) fn only(&self) -> (i64, i64, u32) {
+        let exits = self.0.lock().unwrap();
+        assert_eq!(exits.len(), 1, "{exits:?}");
+        exits[0]
+    }
+}

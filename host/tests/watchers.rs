@@ -1,0 +1,360 @@
+//! What every built-in child watcher does, row by row. Each case runs on each watcher.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod util;
+
+use std::{
+    os::fd::AsRawFd,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+use loophost::{
+    Callback, ErrorCode, Event, LoopHandle, Options, WatcherHandle,
+    builtin::watchers,
+    process::{Stdio, spawn},
+};
+use nix::{
+    sys::wait::{WaitStatus, waitpid},
+    unistd::Pid,
+};
+use util::{Exits, exists, lent, new_loop, run_until, sh, wait_for_zombie};
+
+type Case = fn(&WatcherHandle, &LoopHandle);
+
+/// Runs a case on a fresh watcher of the kind, attached to a fresh loop that the case runs.
+fn on_watcher(name: &str, case: Case) {
+    let (watcher, event_loop) = (watchers::new(name, &Options::new()).unwrap(), new_loop());
+    watcher.attach_loop(Some(event_loop.clone())).unwrap();
+    case(&watcher, &event_loop);
+    watcher.close().unwrap();
+    event_loop.close().unwrap();
+}
+
+macro_rules! cases {
+    ($($(#[$doc:meta])* fn $name:ident($watcher:ident, $loop:ident) $body:block)*) => {
+        mod pidfd {
+            $(#[test] fn $name() { super::on_watcher("pidfd", super::$name); })*
+        }
+        mod threaded {
+            $(#[test] fn $name() { super::on_watcher("threaded", super::$name); })*
+        }
+        $($(#[$doc])* fn $name($watcher: &WatcherHandle, $loop: &LoopHandle) $body)*
+    };
+}
+
+cases! {
+    fn statuses_are_returncodes(watcher, event_loop) {
+        for (script, code) in [("exit 0", 0), ("exit 3", 3), ("exit 255", 255), ("kill -KILL $$", -9)] {
+            let (child, exits) = (spawn(sh(script)).unwrap(), Exits::default());
+            watcher.add_child_handler(child.pid(), lent(&child), exits.handler()).unwrap();
+            run_until(event_loop, script, || exits.len() > 0);
+            assert_eq!(exits.only(), (child.pid(), code, 0));
+            assert_eq!(child.returncode(), Some(code as i32));
+        }
+    }
+
+    /// asyncio: `test_sigchld_two_children`.
+    fn children_are_told_apart(watcher, event_loop) {
+        let exits = Exits::default();
+        let children: Vec<_> = (0..20).map(|n| (n, spawn(sh(&format!("exit {n}"))).unwrap())).collect();
+        for (_, child) in &children {
+            watcher.add_child_handler(child.pid(), lent(child), exits.handler()).unwrap();
+        }
+        run_until(event_loop, "all exits", || exits.len() == children.len());
+        let mut seen = exits.codes();
+        let mut expected: Vec<_> = children.iter().map(|(n, child)| (child.pid(), *n)).collect();
+        seen.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(seen, expected);
+    }
+
+    /// asyncio: `test_sigchld_replace_handler`.
+    fn a_second_handler_replaces_the_first(watcher, event_loop) {
+        let (mut child, first, second) = (spawn(sh("read line; exit 4").stdin(pipe())).unwrap(), Exits::default(), Exits::default());
+        watcher.add_child_handler(child.pid(), lent(&child), first.handler()).unwrap();
+        watcher.add_child_handler(child.pid(), lent(&child), second.handler()).unwrap();
+        child.stdin = None;
+        run_until(event_loop, "the exit", || second.len() > 0);
+        assert_eq!(second.only(), (child.pid(), 4, 0));
+        assert_eq!(first.len(), 0);
+    }
+
+    /// asyncio: `test_sigchld_remove_handler`, `test_remove_child_handler`.
+    fn a_removed_handler_is_dropped_and_not_called(watcher, event_loop) {
+        let (mut child, exits, alive) = (spawn(sh("read line").stdin(pipe())).unwrap(), Exits::default(), Arc::new(()));
+        let (inner, held) = (exits.handler(), alive.clone());
+        let handler = Callback::new(move |event| { drop(held); inner.call(event) });
+        watcher.add_child_handler(child.pid(), lent(&child), handler).unwrap();
+        assert!(watcher.remove_child_handler(child.pid()).unwrap());
+        assert!(!watcher.remove_child_handler(child.pid()).unwrap());
+        assert_eq!(Arc::strong_count(&alive), 1, "the handler is gone, so nobody can call it");
+        child.stdin = None;
+        let pid = child.pid();
+        drop(child);
+        run_until(event_loop, "the reaper takes it", || !exists(pid));
+        assert_eq!(exits.len(), 0);
+    }
+
+    fn a_removed_child_can_be_added_again(watcher, event_loop) {
+        let (mut child, exits) = (spawn(sh("read line; exit 6").stdin(pipe())).unwrap(), Exits::default());
+        watcher.add_child_handler(child.pid(), lent(&child), Exits::default().handler()).unwrap();
+        assert!(watcher.remove_child_handler(child.pid()).unwrap());
+        watcher.add_child_handler(child.pid(), lent(&child), exits.handler()).unwrap();
+        child.stdin = None;
+        run_until(event_loop, "the exit", || exits.len() > 0);
+        assert_eq!(exits.only(), (child.pid(), 6, 0));
+    }
+
+    /// asyncio: `test_sigchld_race_condition`; and the handler does not come from inside the call.
+    fn a_child_that_is_dead_already_is_reported(watcher, event_loop) {
+        let (child, exits) = (spawn(sh("exit 7")).unwrap(), Exits::default());
+        wait_for_zombie(child.pid());
+        let (inside, here) = (Arc::new(AtomicBool::new(true)), thread::current().id());
+        let (inner, still_inside) = (exits.handler(), inside.clone());
+        let handler = Callback::new(move |event| {
+            assert!(thread::current().id() != here || !still_inside.load(SeqCst), "called from inside");
+            inner.call(event)
+        });
+        watcher.add_child_handler(child.pid(), lent(&child), handler).unwrap();
+        inside.store(false, SeqCst);
+        run_until(event_loop, "the exit", || exits.len() > 0);
+        assert_eq!(exits.only(), (child.pid(), 7, 0));
+    }
+
+    fn a_pidfd_need_not_be_lent(watcher, event_loop) {
+        let (child, exits) = (spawn(sh("exit 8")).unwrap(), Exits::default());
+        watcher.add_child_handler(child.pid(), -1, exits.handler()).unwrap();
+        run_until(event_loop, "the exit", || exits.len() > 0);
+        assert_eq!(exits.only(), (child.pid(), 8, 0));
+    }
+
+    /// The watcher must have its own: the host closes the lent one as soon as the handler was called.
+    fn a_lent_pidfd_may_be_closed_when_the_handler_was_removed(watcher, event_loop) {
+        let mut child = spawn(sh("read line; exit 9").stdin(pipe())).unwrap();
+        let exits = Exits::default();
+        let copy = child.pidfd().unwrap().try_clone_to_owned().unwrap();
+        let number = copy.as_raw_fd().into();
+        watcher.add_child_handler(child.pid(), number, Exits::default().handler()).unwrap();
+        assert!(watcher.remove_child_handler(child.pid()).unwrap());
+        drop(copy);
+        watcher.add_child_handler(child.pid(), lent(&child), exits.handler()).unwrap();
+        child.stdin = None;
+        run_until(event_loop, "the exit", || exits.len() > 0);
+        assert_eq!(exits.only(), (child.pid(), 9, 0));
+    }
+
+    /// asyncio: "Unknown child process pid %d, will report returncode 255".
+    fn an_unknown_pid_is_255(watcher, event_loop) {
+        let mut gone = std::process::Command::new("/bin/true").spawn().unwrap();
+        gone.wait().unwrap();
+        let (pid, exits) = (i64::from(gone.id()), Exits::default());
+        watcher.add_child_handler(pid, -1, exits.handler()).unwrap();
+        run_until(event_loop, "the answer", || exits.len() > 0);
+        assert_eq!(exits.only(), (pid, 255, Event::STATUS_LOST));
+    }
+
+    /// A child that somebody else in this process has started.
+    fn a_foreign_child_is_reaped(watcher, event_loop) {
+        #[expect(clippy::zombie_processes, reason = "the watcher reaps it")]
+        let foreign = std::process::Command::new("/bin/sh").args(["-c", "exit 5"]).spawn().unwrap();
+        let (pid, exits) = (i64::from(foreign.id()), Exits::default());
+        watcher.add_child_handler(pid, -1, exits.handler()).unwrap();
+        run_until(event_loop, "the exit", || exits.len() > 0);
+        assert_eq!(exits.only(), (pid, 5, 0));
+    }
+
+    /// asyncio: `test_sigchld_child_reaped_elsewhere`, but a kernel that still knows the status (6.15) is asked.
+    fn a_status_that_somebody_else_took_is_recovered_or_255(watcher, event_loop) {
+        let (child, exits) = (spawn(sh("exit 3")).unwrap(), Exits::default());
+        let pid = Pid::from_raw(child.pid() as i32);
+        assert_eq!(waitpid(pid, None).unwrap(), WaitStatus::Exited(pid, 3));
+        watcher.add_child_handler(child.pid(), lent(&child), exits.handler()).unwrap();
+        run_until(event_loop, "the exit", || exits.len() > 0);
+        let (_, code, flags) = exits.only();
+        match flags {
+            Event::RECOVERED => assert_eq!(code, 3),
+            other => assert_eq!((code, other), (255, Event::STATUS_LOST)),
+        }
+        assert_eq!(child.send_signal(0).unwrap_err().code(), ErrorCode::PROCESS_GONE);
+    }
+
+    fn what_cannot_be_a_pid_is_refused(watcher, _event_loop) {
+        for pid in [0, -1, i64::MIN, i64::from(i32::MAX) + 1] {
+            let error = watcher.add_child_handler(pid, -1, Exits::default().handler()).unwrap_err();
+            assert_eq!(error.code(), ErrorCode::INVALID_ARGUMENT);
+            assert_eq!(watcher.remove_child_handler(pid).unwrap_err().code(), ErrorCode::INVALID_ARGUMENT);
+        }
+    }
+
+    /// With no lock held: the handler may use the watcher.
+    fn a_handler_may_use_the_watcher(watcher, event_loop) {
+        let exits = Exits::default();
+        let (first, second) = (spawn(sh("exit 1")).unwrap(), spawn(sh("exit 2")).unwrap());
+        let (this, next, then, pidfd) = (watcher.clone(), second.pid(), exits.handler(), lent(&second));
+        let handler = Callback::new(move |event| {
+            assert!(!this.remove_child_handler(event.aux as i64)?, "it is running");
+            this.attach_loop(None)?;
+            this.add_child_handler(next, pidfd, then)
+        });
+        watcher.add_child_handler(first.pid(), lent(&first), handler).unwrap();
+        let looped = event_loop.clone();
+        let done = exits.clone();
+        // A run, so that there is a running loop inside the handler.
+        event_loop.call_soon(Callback::new(move |_| stop_when(looped, done))).unwrap();
+        event_loop.run_forever().unwrap();
+        assert_eq!(exits.only(), (second.pid(), 2, 0));
+    }
+
+    fn close_drops_handlers_and_may_be_repeated(watcher, event_loop) {
+        let (child, alive) = (spawn(sh("read line").stdin(pipe())).unwrap(), Arc::new(()));
+        let held = alive.clone();
+        let handler = Callback::new(move |_| { drop(held); Ok(()) });
+        watcher.add_child_handler(child.pid(), lent(&child), handler).unwrap();
+        watcher.close().unwrap();
+        watcher.close().unwrap();
+        assert_eq!(Arc::strong_count(&alive), 1);
+        let pid = child.pid();
+        drop(child);
+        run_until(event_loop, "the reaper takes it", || !exists(pid));
+    }
+
+    /// From a thread that is not the loop's, while the loop runs.
+    fn a_handler_is_removed_from_any_thread(watcher, event_loop) {
+        let (mut child, alive) = (spawn(sh("read line").stdin(pipe())).unwrap(), Arc::new(()));
+        let held = alive.clone();
+        let handler = Callback::new(move |_| { drop(held); Ok(()) });
+        watcher.add_child_handler(child.pid(), lent(&child), handler).unwrap();
+        let (started, is_running) = mpsc::channel();
+        let running = event_loop.clone();
+        let runner = thread::spawn(move || {
+            let tell = Callback::new(move |_| { started.send(()).unwrap(); Ok(()) });
+            running.call_soon(tell).unwrap();
+            running.run_forever().unwrap();
+        });
+        is_running.recv().unwrap();
+        assert!(watcher.remove_child_handler(child.pid()).unwrap());
+        assert_eq!(Arc::strong_count(&alive), 1);
+        child.stdin = None;
+        wait_for_zombie(child.pid());
+        event_loop.stop().unwrap();
+        runner.join().unwrap();
+    }
+
+    fn the_spawn_block_is_balanced(watcher, _event_loop) {
+        assert!(watcher.is_active());
+        let token = watcher.begin_spawn().unwrap();
+        watcher.end_spawn(token, 0).unwrap();
+    }
+}
+
+fn pipe() -> Stdio {
+    Stdio::Pipe
+}
+
+/// Stops the loop once there is an exit.
+fn stop_when(event_loop: LoopHandle, exits: Exits) -> Result<(), loophost::Error> {
+    if exits.len() > 0 {
+        return event_loop.stop();
+    }
+    let again = event_loop.clone();
+    event_loop.call_later(Duration::from_millis(1), Callback::new(move |_| stop_when(again, exits))).map(drop)
+}
+
+#[test]
+fn pidfd_without_a_loop_is_inactive() {
+    let watcher = watchers::new("pidfd", &Options::new()).unwrap();
+    assert!(!watcher.is_active());
+    assert_eq!(watcher.begin_spawn().unwrap_err().code(), ErrorCode::INACTIVE);
+    let child = spawn(sh("exit 0")).unwrap();
+    let error = watcher.add_child_handler(child.pid(), -1, Exits::default().handler()).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::NO_RUNNING_LOOP);
+    let event_loop = new_loop();
+    watcher.attach_loop(Some(event_loop.clone())).unwrap();
+    assert!(watcher.is_active());
+    event_loop.close().unwrap();
+    assert!(!watcher.is_active(), "a closed loop notices nothing");
+}
+
+/// asyncio 3.9 to 3.11 forgot the children of the old loop.
+#[test]
+fn pidfd_children_stay_with_the_loop_they_were_added_on() {
+    let (watcher, exits) = (watchers::new("pidfd", &Options::new()).unwrap(), Exits::default());
+    let (old, new) = (new_loop(), new_loop());
+    let mut child = spawn(sh("read line; exit 2").stdin(pipe())).unwrap();
+    watcher.attach_loop(Some(old.clone())).unwrap();
+    watcher.add_child_handler(child.pid(), lent(&child), exits.handler()).unwrap();
+    watcher.attach_loop(Some(new.clone())).unwrap();
+    child.stdin = None;
+    run_until(&old, "the exit", || exits.len() > 0);
+    assert_eq!(exits.only(), (child.pid(), 2, 0));
+    new.close().unwrap();
+    old.close().unwrap();
+}
+
+#[test]
+fn pidfd_prefers_the_running_loop() {
+    let (watcher, exits) = (watchers::new("pidfd", &Options::new()).unwrap(), Exits::default());
+    let (attached, running) = (new_loop(), new_loop());
+    watcher.attach_loop(Some(attached.clone())).unwrap();
+    let child = spawn(sh("exit 2")).unwrap();
+    let (adds, pid, pidfd, handler) = (watcher.clone(), child.pid(), lent(&child), exits.handler());
+    running.call_soon(Callback::new(move |_| adds.add_child_handler(pid, pidfd, handler))).unwrap();
+    let (looped, done) = (running.clone(), exits.clone());
+    running.call_soon(Callback::new(move |_| stop_when(looped, done))).unwrap();
+    running.run_forever().unwrap();
+    assert_eq!(exits.only(), (child.pid(), 2, 0));
+    attached.close().unwrap();
+    running.close().unwrap();
+}
+
+/// asyncio: the descriptor leaks and nobody is told.
+#[test]
+fn pidfd_handlers_go_with_their_loop() {
+    let (watcher, event_loop) = (watchers::new("pidfd", &Options::new()).unwrap(), new_loop());
+    watcher.attach_loop(Some(event_loop.clone())).unwrap();
+    let (child, alive) = (spawn(sh("read line").stdin(pipe())).unwrap(), Arc::new(()));
+    let held = alive.clone();
+    let handler = Callback::new(move |_| {
+        drop(held);
+        Ok(())
+    });
+    watcher.add_child_handler(child.pid(), lent(&child), handler).unwrap();
+    event_loop.close().unwrap();
+    assert_eq!(Arc::strong_count(&alive), 1);
+    assert!(!watcher.remove_child_handler(child.pid()).unwrap());
+}
+
+#[test]
+fn threads_that_wait_are_named() {
+    let watcher = watchers::new("threaded", &Options::new()).unwrap();
+    let mut child = spawn(sh("read line").stdin(pipe())).unwrap();
+    let (tell, names) = mpsc::channel();
+    let handler = Callback::new(move |_| {
+        tell.send(thread::current().name().map(str::to_owned)).unwrap();
+        Ok(())
+    });
+    watcher.add_child_handler(child.pid(), lent(&child), handler).unwrap();
+    child.stdin = None;
+    assert_eq!(names.recv().unwrap().as_deref(), Some("waitpid-0"));
+}
+
+#[test]
+fn names_that_do_not_exist_are_refused_with_those_that_do() {
+    let error = watchers::new("safe", &Options::new()).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::NOT_FOUND);
+    assert!(watchers::NAMES.iter().all(|name| error.message().contains(name)), "{error}");
+    let mut options = Options::new();
+    options.push("color", "red");
+    assert_eq!(watchers::new("auto", &options).unwrap_err().code(), ErrorCode::INVALID_ARGUMENT);
+    let auto = watchers::new("auto", &Options::new()).unwrap();
+    let best =
+        if loophost::process::PidfdProbe::get().works { "PidfdChildWatcher" } else { "ThreadedChildWatcher" };
+    assert_eq!(auto.name(), best);
+}

@@ -1,0 +1,124 @@
+//! What the black-box tests of loophost share: the files that they test, built by cargo when they are asked for.
+//!
+//! `cargo test --workspace` builds no cdylib by itself, so [`cdylib`] does, in the profile of the test run.
+
+mod eventually;
+pub mod proc;
+pub mod pty;
+mod requirement;
+mod setup;
+mod started;
+pub mod witness;
+
+use std::{
+    collections::HashMap,
+    env,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{Mutex, PoisonError},
+};
+
+use loophost::plugin::Trust;
+use serde_json::Value;
+
+pub use eventually::eventually;
+pub use requirement::{require, skip};
+pub use setup::{Plugins, Setup};
+pub use started::{Ended, Started, command, lines, loophost, run};
+
+/// The workspace.
+pub fn workspace() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// The shared library of a workspace member, built.
+///
+/// # Panics
+/// It does not build, or it has no shared library.
+pub fn cdylib(package: &str) -> PathBuf {
+    cdylib_in(default_profile(), package)
+}
+
+/// The same, built in another profile of the workspace.
+///
+/// # Panics
+/// It does not build, or it has no shared library.
+pub fn cdylib_in(profile: &'static str, package: &str) -> PathBuf {
+    built(profile, package, |artifact| {
+        let files = artifact["filenames"].as_array()?;
+        let is_cdylib = artifact["target"]["kind"].as_array()?.iter().any(|kind| kind == "cdylib");
+        let mut files = files.iter().filter_map(Value::as_str).map(PathBuf::from);
+        is_cdylib.then(|| {
+            files.find(|file| file.extension().is_some_and(|end| end == env::consts::DLL_EXTENSION))
+        })?
+    })
+}
+
+/// The profile of the test run.
+fn default_profile() -> &'static str {
+    if cfg!(debug_assertions) { "dev" } else { "release" }
+}
+
+/// The binary `loophost`: that of the environment variable `LOOPHOST_BIN`, so that others can be tested in its place,
+/// or the one of this workspace, built.
+///
+/// # Panics
+/// It does not build.
+pub fn binary() -> PathBuf {
+    let program = |artifact: &Value| artifact["executable"].as_str().map(PathBuf::from);
+    let built = || built(default_profile(), "loophost-cli", program);
+    env::var_os("LOOPHOST_BIN").map_or_else(built, PathBuf::from)
+}
+
+/// Trust that fits the workspace, whoever owns it: in a container it may be a bind mount of somebody else's.
+///
+/// # Panics
+/// The workspace is not there.
+pub fn trust() -> Trust {
+    let owner = workspace().metadata().expect("the workspace is there").uid();
+    Trust::new().with_owner(owner)
+}
+
+/// Has cargo build a package, once in each test binary, and picks a file from what cargo says of it.
+fn built(profile: &'static str, package: &str, pick: impl Fn(&Value) -> Option<PathBuf>) -> PathBuf {
+    static BUILT: Mutex<Option<HashMap<(&str, String), PathBuf>>> = Mutex::new(None);
+    // Held while cargo runs: a second cargo would only wait for the first.
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    let built = built.get_or_insert_default();
+    let key = (profile, package.to_owned());
+    if let Some(file) = built.get(&key) {
+        return file.clone();
+    }
+    let output = build(profile, package);
+    // What belongs to the package itself comes last.
+    let artifacts = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let file =
+        artifacts.filter(|message| message["reason"] == "compiler-artifact").filter_map(|a| pick(&a)).last();
+    let file =
+        file.unwrap_or_else(|| panic!("{package} has been built, but not into the kind of file wanted"));
+    built.insert(key, file.clone());
+    file
+}
+
+fn build(profile: &str, package: &str) -> String {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args([
+        "build",
+        "--locked",
+        "--offline",
+        "--message-format=json-render-diagnostics",
+        "--profile",
+        profile,
+        "-p",
+        package,
+    ]);
+    let output = command.current_dir(workspace()).stdin(Stdio::null()).output().expect("cargo can be run");
+    assert!(
+        output.status.success(),
+        "cargo build --profile {profile} -p {package}:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

@@ -1,0 +1,34 @@
+//! What a test needs of the machine and may not find.
+
+use std::{
+    env,
+    io::{self, Write},
+    path::PathBuf,
+};
+
+/// Where servers are that are not in everybody's `PATH`.
+const ADMIN_FOLDERS: &str = "/usr/local/sbin:/usr/sbin:/sbin";
+
+/// The program, from `PATH` or a folder for administrators; `None` if it is not installed, and then the test is skipped.
+///
+/// # Panics
+/// It is not installed, and nothing may be skipped; see [`skip`].
+pub fn require(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain(env::split_paths(ADMIN_FOLDERS));
+    let found = folders.map(|folder| folder.join(program)).find(|file| file.is_file());
+    if found.is_none() {
+        skip(&format!("{program} not installed"));
+    }
+    found
+}
+
+/// Says that a test, or a part of it, is skipped.
+///
+/// # Panics
+/// `LOOPHOST_REQUIRE=all` is set: then everything must be there.
+pub fn skip(why: &str) {
+    assert!(env::var_os("LOOPHOST_REQUIRE").is_none_or(|what| what != "all"), "LOOPHOST_REQUIRE=all: {why}");
+    // Not captured, unlike println!'s.
+    let _ = writeln!(io::stderr(), "skipped: {why}");
+}

@@ -1,0 +1,98 @@
+//! The ways to run a program that must all behave the same: each policy, built in and from its file, with each watcher.
+
+use std::{ffi::OsString, fs, path::PathBuf};
+
+use tempfile::TempDir;
+
+use crate::cdylib;
+
+const WATCHERS: [&str; 3] = ["auto", "pidfd", "threaded"];
+
+/// Copies of our plugins in a folder that loophost trusts, whoever owns the workspace.
+#[derive(Debug)]
+pub struct Plugins {
+    folder: TempDir,
+}
+
+/// One way: options of `loophost run`.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The options.
+    pub options: Vec<OsString>,
+}
+
+impl Plugins {
+    /// Builds and copies `poll` and `limited-policy`.
+    ///
+    /// # Panics
+    /// They do not build.
+    pub fn new() -> Self {
+        Self::of(&["loophost-poll", "limited-policy"])
+    }
+
+    /// Builds and copies the plugins of these packages.
+    ///
+    /// # Panics
+    /// They do not build.
+    pub fn of(packages: &[&str]) -> Self {
+        let folder = TempDir::new().expect("a folder for plugins");
+        for package in packages {
+            let file = cdylib(package);
+            let name = file.file_name().expect("a file has a name");
+            fs::copy(&file, folder.path().join(name)).expect("a plugin can be copied");
+        }
+        Self { folder }
+    }
+
+    /// The folder, by its canonical name.
+    ///
+    /// # Panics
+    /// Somebody has removed it.
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().canonicalize().expect("the folder is there")
+    }
+
+    /// The file of one of them.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder().join(name)
+    }
+
+    /// Each policy with each watcher.
+    pub fn setups(&self) -> Vec<Setup> {
+        let by_name =
+            |name: &str| vec!["--plugin-path".into(), self.folder().into(), "--policy".into(), name.into()];
+        let by_path = |file: &str| vec!["--policy".into(), self.file(file).into()];
+        let policies: [Vec<OsString>; 5] = [
+            Vec::new(),
+            by_name("poll"),
+            by_path("libloophost_poll.so"),
+            by_name("limited-policy"),
+            by_path("liblimited_policy.so"),
+        ];
+        let with_watchers = |policy: Vec<OsString>| {
+            WATCHERS.map(|watcher| {
+                let mut options = policy.clone();
+                options.extend(["--watcher".into(), watcher.into()]);
+                Setup { options }
+            })
+        };
+        policies.into_iter().flat_map(with_watchers).collect()
+    }
+}
+
+impl Default for Plugins {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Setup {
+    /// The arguments that run a program this way.
+    pub fn run<S: Into<OsString>>(&self, command: impl IntoIterator<Item = S>) -> Vec<OsString> {
+        let mut args = vec!["run".into()];
+        args.extend(self.options.iter().cloned());
+        args.push("--".into());
+        args.extend(command.into_iter().map(Into::into));
+        args
+    }
+}
