@@ -1,0 +1,75 @@
+//! What loophost says: errors, and log lines of the library and of plugins, on standard error.
+
+use std::{
+    error::Error,
+    io::{self, IsTerminal, Write},
+};
+
+use tracing_subscriber::{
+    Layer,
+    filter::{LevelFilter, Targets},
+    fmt,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
+
+/// Which log lines are written: a level (`info`), or a filter (`warn,loophost=debug,limited_policy=trace`).
+#[derive(Clone, Debug)]
+pub(crate) struct Filter(Targets);
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self(Targets::new().with_default(LevelFilter::WARN))
+    }
+}
+
+impl std::fmt::Display for Filter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::str::FromStr for Filter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self).map_err(|error| {
+            format!("{error}: a level (error, warn, info, debug, trace) or a list of TARGET=LEVEL")
+        })
+    }
+}
+
+/// What a log line looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For people; without the time, which whoever collects the lines knows.
+    #[default]
+    Text,
+    /// An object a line: timestamp, level, target, fields.
+    Json,
+}
+
+/// Begins to write log lines; once is enough.
+pub(crate) fn init(filter: &Filter, format: Format) {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let lines = fmt::layer()
+        .with_ansi(!no_color && io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        // It would be told with eprintln!, which panics when standard error is closed.
+        .log_internal_errors(false);
+    let lines = match format {
+        Format::Text => lines.without_time().boxed(),
+        Format::Json => lines.json().with_ansi(false).boxed(),
+    };
+    let _ = tracing_subscriber::registry().with(lines).with(filter.0.clone()).try_init();
+}
+
+/// Tells why loophost failed, whatever the log level. A closed standard error cannot be told.
+pub(crate) fn complain(error: &dyn Error) {
+    say(&error.to_string());
+}
+
+/// Says something that is not a log line.
+pub(crate) fn say(message: &str) {
+    let _ = writeln!(io::stderr().lock(), "loophost: {message}");
+}

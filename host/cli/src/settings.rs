@@ -1,0 +1,130 @@
+//! What holds for every command: configuration files, trust, the search path, the log.
+//!
+//! Precedence, key by key: flag, variable, the user's file, the system's file, built in. Lists (plugin folders, trusted
+//! owners) are joined in that order.
+//!
+//! # More rights than the user (`AT_SECURE`)
+//! Flags are the caller's as much as variables are. Where loophost has more rights than its caller (set-user-ID,
+//! set-group-ID, file capabilities), code is chosen by the system's file and what is built in, and by nothing else:
+//! variables, HOME and XDG folders are ignored, as ld.so ignores `LD_PRELOAD`, and flags that name code, its options or
+//! who is to be trusted are refused, for somebody has asked for them.
+
+use std::{error::Error, io, path};
+
+use loophost::{
+    environment,
+    plugin::{SearchPath, Trust},
+};
+
+use crate::{
+    args::{Args, Choices},
+    config::{self, File},
+    log::{self, Filter},
+    owner::Owner,
+    source::{Layers, Said, Source},
+};
+
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// The user's and the system's, those that there are.
+    pub(crate) files: Vec<File>,
+    /// Whose code may be run.
+    pub(crate) trust: Trust,
+    /// Who is trusted besides root and the user.
+    pub(crate) owners: Vec<Said<Owner>>,
+    /// Where plugins are looked for by name.
+    pub(crate) search: SearchPath,
+    pub(crate) log: Layers<Filter>,
+}
+
+impl Settings {
+    /// Reads the configuration files and begins to write log lines.
+    pub(crate) fn begin(common: &Args) -> Result<Self, Box<dyn Error>> {
+        refuse_flags(common)?;
+        // Of the files themselves only flags can say who is trusted.
+        let mut owners = flagged_owners(common);
+        let files = config::read(common.config.as_deref(), &trust_in(&owners))?;
+        owners.extend(files.iter().flat_map(|file| file.trust_owner.iter().cloned()));
+        let log = log_layers(common, &files)?;
+        log::init(&filter(&log), common.log_format);
+        // After that, for it may warn.
+        let flag = common.plugin_path.iter().map(path::absolute).collect::<io::Result<Vec<_>>>()?;
+        let configured = files.iter().flat_map(|file| file.plugin_path.iter().map(|said| said.value.clone()));
+        let search = SearchPath::configured(flag, configured);
+        Ok(Self { trust: trust_in(&owners), files, owners, search, log })
+    }
+
+    /// What holds if [`begin`](Self::begin) has failed, for `doctor`: flags and variables, as far as they can be used.
+    pub(crate) fn without_files(common: &Args) -> Self {
+        let (owners, folders) = match refuse_flags(common) {
+            Ok(()) => (flagged_owners(common), &*common.plugin_path),
+            Err(_) => (Vec::new(), [].as_slice()),
+        };
+        let log = common.log.clone().map(|filter| flag("--log", filter)).into_iter().collect();
+        log::init(&filter(&log), common.log_format);
+        let search = SearchPath::new(folders.iter().filter_map(|folder| path::absolute(folder).ok()));
+        Self { files: Vec::new(), trust: trust_in(&owners), owners, search, log }
+    }
+
+    /// Whether the built-in default may take the place of what cannot be used.
+    pub(crate) fn fallback(&self, choices: &Choices) -> Layers<bool> {
+        let from_flag = choices.fallback.then(|| flag("--fallback", true));
+        from_flag.into_iter().chain(self.files.iter().filter_map(|file| file.fallback.clone())).collect()
+    }
+}
+
+/// Refuses a flag by which a user would choose what runs with rights that are not the user's.
+///
+/// # Errors
+/// The program has more rights than its user.
+pub(crate) fn refuse_if_secure(flag: &str) -> Result<(), String> {
+    if !environment::has_more_rights_than_its_user() {
+        return Ok(());
+    }
+    Err(format!(
+        "{flag} is refused: loophost has more rights than the user who started it (set-user-ID, set-group-ID or file \
+         capabilities), who may not choose what code gets them\n\
+         use what is built in, or have an administrator name it in {}",
+        config::SYSTEM
+    ))
+}
+
+fn refuse_flags(common: &Args) -> Result<(), String> {
+    let flags = [
+        ("--config", common.config.is_some()),
+        ("--plugin-path", !common.plugin_path.is_empty()),
+        ("--trust-owner", !common.trust_owner.is_empty()),
+    ];
+    flags.iter().filter(|(_, is_given)| *is_given).try_for_each(|(flag, _)| refuse_if_secure(flag))
+}
+
+fn flag<T>(name: &'static str, value: T) -> Said<T> {
+    Said { value, source: Source::Flag(name) }
+}
+
+fn trust_in(owners: &[Said<Owner>]) -> Trust {
+    owners.iter().fold(Trust::new(), |trust, said| trust.with_owner(said.value.0))
+}
+
+fn flagged_owners(common: &Args) -> Vec<Said<Owner>> {
+    common.trust_owner.iter().map(|owner| flag("--trust-owner", *owner)).collect()
+}
+
+fn filter(log: &Layers<Filter>) -> Filter {
+    log.strongest().map(|said| said.value.clone()).unwrap_or_default()
+}
+
+fn log_layers(common: &Args, files: &[File]) -> Result<Layers<Filter>, String> {
+    const VARIABLE: &str = "LOOPHOST_LOG";
+    let from_flag = common.log.clone().map(|filter| flag("--log", filter));
+    let from_variable = match environment::trusted_var(VARIABLE) {
+        None => None,
+        Some(value) => match value.to_string_lossy().parse() {
+            Ok(value) => Some(Said { value, source: Source::Environment(VARIABLE) }),
+            Err(_) if from_flag.is_some() => None,
+            Err(error) => return Err(format!("{VARIABLE}: {error}")),
+        },
+    };
+    let from_files = files.iter().filter_map(|file| file.log.clone());
+    Ok(from_flag.into_iter().chain(from_variable).chain(from_files).collect())
+}

@@ -1,0 +1,5 @@
+//! The door to the operating system.
+
+pub(crate) mod libc_version;
+pub(crate) mod signals;
+pub(crate) mod startup;
