@@ -1,0 +1,117 @@
+//! The command of a batch, into which values are put.
+
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::ffi::{OsStrExt, OsStringExt},
+};
+
+/// A command with places: `{}` for the value, `{#}` for the job's number. Without a `{}` the value is appended.
+/// There is no shell: a value stays one argument, whatever is in it.
+#[derive(Debug)]
+pub(super) struct Template {
+    words: Vec<Vec<Part>>,
+    appends: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Part {
+    Text(Vec<u8>),
+    Value,
+    Number,
+}
+
+impl Template {
+    pub(super) fn new(command: &[OsString]) -> Result<Self, &'static str> {
+        if command.is_empty() {
+            return Err("no program was given");
+        }
+        let words: Vec<_> = command.iter().map(|word| parts(word.as_bytes())).collect();
+        let appends = !words.iter().flatten().any(|part| *part == Part::Value);
+        Ok(Self { words, appends })
+    }
+
+    /// Whether every job runs the same program: if that cannot be run, no job can.
+    pub(super) fn has_fixed_program(&self) -> bool {
+        self.words[0].iter().all(|part| matches!(part, Part::Text(_)))
+    }
+
+    /// Program and arguments of a job.
+    pub(super) fn fill(&self, value: &OsStr, number: u64) -> (OsString, Vec<OsString>) {
+        let mut words = self.words.iter().map(|parts| fill(parts, value, number));
+        let program = words.next().unwrap_or_default();
+        let mut args: Vec<_> = words.collect();
+        if self.appends {
+            args.push(value.to_owned());
+        }
+        (program, args)
+    }
+}
+
+fn parts(mut word: &[u8]) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut text = Vec::new();
+    while let Some((&first, rest)) = word.split_first() {
+        let (place, rest) = if let Some(rest) = word.strip_prefix(b"{}") {
+            (Some(Part::Value), rest)
+        } else if let Some(rest) = word.strip_prefix(b"{#}") {
+            (Some(Part::Number), rest)
+        } else {
+            (None, rest)
+        };
+        match place {
+            None => text.push(first),
+            Some(place) => {
+                if !text.is_empty() {
+                    parts.push(Part::Text(std::mem::take(&mut text)));
+                }
+                parts.push(place);
+            }
+        }
+        word = rest;
+    }
+    if !text.is_empty() {
+        parts.push(Part::Text(text));
+    }
+    parts
+}
+
+fn fill(parts: &[Part], value: &OsStr, number: u64) -> OsString {
+    let mut word = Vec::new();
+    for part in parts {
+        match part {
+            Part::Text(text) => word.extend_from_slice(text),
+            Part::Value => word.extend_from_slice(value.as_bytes()),
+            Part::Number => word.extend_from_slice(number.to_string().as_bytes()),
+        }
+    }
+    OsString::from_vec(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(words: &[&str], value: &str) -> Vec<String> {
+        let words: Vec<_> = words.iter().map(OsString::from).collect();
+        let (program, args) = Template::new(&words).unwrap().fill(value.as_ref(), 7);
+        [program].into_iter().chain(args).map(|word| word.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn values_go_into_their_places_or_to_the_end() {
+        assert_eq!(filled(&["echo"], "a b"), ["echo", "a b"]);
+        assert_eq!(filled(&["cp", "{}", "{}.{#}.bak"], "x"), ["cp", "x", "x.7.bak"]);
+        assert_eq!(filled(&["echo", "{#}"], "x"), ["echo", "7", "x"]);
+        assert_eq!(filled(&["{}"], "true"), ["true"]);
+        assert_eq!(filled(&["a{b}{", "}"], "{}"), ["a{b}{", "}", "{}"]);
+        assert_eq!(filled(&["", "x"], "y"), ["", "x", "y"]);
+    }
+
+    #[test]
+    fn a_program_with_a_place_is_another_one_in_each_job() {
+        let template = |word: &str| Template::new(&[word.into()]).unwrap();
+        assert!(template("ls").has_fixed_program());
+        assert!(!template("./{}").has_fixed_program());
+        assert!(Template::new(&[]).is_err());
+    }
+}
