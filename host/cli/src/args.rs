@@ -1,0 +1,236 @@
+//! The command line.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::Parser;
+use nix::sys::signal::Signal;
+
+use crate::{
+    batch::{Halt, Jobs},
+    log::{Filter, Format},
+    owner::Owner,
+};
+
+/// Runs programs on an event loop and child watcher of your choice.
+///
+/// A policy decides which event loop loophost runs on and how it learns that a child has exited. Policies and child
+/// watchers are built in or come from plugin files. Programs keep their own loop, unless they are built on loophost's
+/// library.
+#[derive(Debug, Parser)]
+#[command(name = "loophost", version, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) subcommand: Subcommand,
+
+    /// What to log to standard error: a level (error, warn, info, debug, trace) or a filter (TARGET=LEVEL,…); else
+    /// LOOPHOST_LOG
+    #[arg(long, global = true, value_name = "LEVEL|FILTER")]
+    pub(crate) log: Option<Filter>,
+
+    /// What log lines look like
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: Format,
+
+    /// Look for plugins in this folder first; may be given several times
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub(crate) plugin_path: Vec<PathBuf>,
+
+    /// Trust the plugin and configuration files of this user too, not only root's and your own; may be given several
+    /// times
+    #[arg(long, global = true, value_name = "UID|NAME")]
+    pub(crate) trust_owner: Vec<Owner>,
+
+    /// Read this configuration file in place of $XDG_CONFIG_HOME/loophost/config.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Subcommand {
+    /// Run one program: forward signals, reap it, and exit as it did
+    #[command(after_help = RUN_HELP)]
+    Run(Run),
+    /// Run very many programs, a few at a time
+    #[command(after_help = BATCH_HELP)]
+    Batch(Batch),
+    /// Say what this kernel and container allow, which policy and watcher would be chosen, and what to mend
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor(Doctor),
+    /// Look at plugins; nothing of them is run
+    #[command(subcommand)]
+    Plugin(Plugin),
+    /// Print completions for a shell, to be sourced by it
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+const RUN_HELP: &str = "\
+Signals: INT, TERM, HUP, QUIT, USR1, USR2, WINCH and CONT are forwarded to the
+program. What the terminal sends reaches it once: ^C is one INT, and ^Z stops it
+together with loophost. As PID 1 or as a subreaper loophost also reaps the
+orphans that it adopts.
+
+Exit status: the program's own; 128+N if signal N ended it; 127 if it was not
+found; 126 if it cannot be executed; 125 if loophost itself failed. If the
+program dies of a ^C so does loophost, which shells show as 130.
+
+Examples:
+  loophost run -- redis-server --port 7777
+  loophost run --policy poll --watcher threaded -- redis-server
+  loophost run --policy ./libmine.so#variant --policy-opt max=1 -- ./server
+  loophost run --explain --policy poll";
+
+const DOCTOR_HELP: &str = "\
+Exit status: 0 if nothing is a problem, 1 if something is, 125 if doctor itself
+failed. Notes and warnings are no problems.";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) choices: Choices,
+
+    /// Print one JSON object; its keys stay as they are, new ones may come
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Load the chosen plugins and make policy, loop and watcher; otherwise nothing of a plugin is run
+    #[arg(long)]
+    pub(crate) load: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) choices: Choices,
+
+    /// Send the program this signal, such as TERM or KILL, if loophost itself is killed
+    #[arg(long, value_name = "SIGNAL", value_parser = signal)]
+    pub(crate) death_signal: Option<i32>,
+
+    /// Say which policy and watcher would be used, from which file and why; run nothing
+    #[arg(long)]
+    pub(crate) explain: bool,
+
+    /// The program and its arguments
+    #[arg(value_name = "CMD", trailing_var_arg = true, required_unless_present = "explain")]
+    pub(crate) command: Vec<OsString>,
+}
+
+const BATCH_HELP: &str = "\
+A job is run for each line of standard input, or of --arg-file, or for each
+value after :::. Empty lines are skipped. In the command {} stands for the value
+and {#} for the job's number; without a {} the value is appended. No shell looks
+at the value. Each job runs in a session of its own.
+
+Exit status: 0; 123 if a job has failed; 124 if --halt stopped the batch; 125 if
+loophost itself failed; 126 or 127 if the command cannot be run at all; 128+N if
+signal N ended the batch, which ends its jobs first.
+
+Examples:
+  find . -name '*.wav' -print0 | loophost batch -0 -j 8 flac --best {}
+  loophost batch -j 50% --halt soon,fail=3 -a hosts ssh {} uptime
+  loophost batch --json -- sh -c 'exit $1' sh ::: 0 1 2";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Batch {
+    #[command(flatten)]
+    pub(crate) choices: Choices,
+
+    /// Run N jobs at a time, or as many as N% of the processors
+    #[arg(short, long, value_name = "N|N%", default_value = "100%")]
+    pub(crate) jobs: Jobs,
+
+    /// Read the values from FILE instead of standard input
+    #[arg(short = 'a', long, value_name = "FILE")]
+    pub(crate) arg_file: Option<PathBuf>,
+
+    /// Values end with a zero byte instead of a newline
+    #[arg(short = '0', long)]
+    pub(crate) null: bool,
+
+    /// Let jobs write to the output as they like, mixed with each other
+    #[arg(short, long, conflicts_with_all = ["keep_order", "json"])]
+    pub(crate) ungroup: bool,
+
+    /// Write outputs in the order of the values
+    #[arg(short, long)]
+    pub(crate) keep_order: bool,
+
+    /// Write an object for each job that has ended, a line each: seq, value, pid, returncode, start, duration, cpu.
+    /// What the jobs print goes to standard error
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Stop after N failed jobs: let those that run finish, or end them now
+    #[arg(long, value_name = "now|soon[,fail=N]")]
+    pub(crate) halt: Option<Halt>,
+
+    /// End a job that runs longer, such as 90s or 2m; it has failed
+    #[arg(long, value_name = "TIME")]
+    pub(crate) timeout: Option<humantime::Duration>,
+
+    /// No progress bar, also on a terminal
+    #[arg(long)]
+    pub(crate) no_progress: bool,
+
+    /// The program, its arguments, and ::: before values
+    #[arg(value_name = "CMD", trailing_var_arg = true, required = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// Which policy and which watcher.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Choices {
+    /// The event loop policy: `default`, a plugin's name, or a plugin file; #NAME picks one of several it offers
+    #[arg(long, value_name = "NAME|FILE[#NAME]")]
+    pub(crate) policy: Option<OsString>,
+
+    /// The child watcher: `auto`, `pidfd`, `threaded`, a plugin's name, or a plugin file
+    #[arg(long, value_name = "NAME|FILE[#NAME]")]
+    pub(crate) watcher: Option<OsString>,
+
+    /// An option of the policy; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) policy_opt: Vec<(String, String)>,
+
+    /// An option of the watcher; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) watcher_opt: Vec<(String, String)>,
+
+    /// Use the built-in default, with a warning, if the policy or watcher cannot be used
+    #[arg(long)]
+    pub(crate) fallback: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Plugin {
+    /// List the built-ins and the plugins on the search path
+    List,
+    /// Show what a plugin says of itself, without running it
+    Inspect {
+        /// A plugin file (with a slash in it) or the name of a plugin on the search path
+        #[arg(value_name = "FILE|NAME")]
+        plugin: OsString,
+    },
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("it must have the form KEY=VALUE".to_owned()),
+    }
+}
+
+/// A signal by its name, with or without SIG, or its number.
+fn signal(text: &str) -> Result<i32, String> {
+    if let Ok(number) = text.parse() {
+        return Some(number)
+            .filter(|number| (1..=64).contains(number))
+            .ok_or("signals are 1 to 64".to_owned());
+    }
+    let name = text.to_ascii_uppercase();
+    let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
+    name.parse::<Signal>().map(|signal| signal as i32).map_err(|_| "there is no such signal".to_owned())
+}
