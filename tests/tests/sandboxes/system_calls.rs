@@ -1,0 +1,258 @@
+//! System calls that a filter refuses, or kills for.
+
+use libc::{EINVAL, ENOMEM, ENOSPC, ENOSYS, EPERM, SIGSYS};
+use loophost_tests::{Plugins, loophost};
+use nix::sys::signal::Signal;
+use std::os::unix::process::ExitStatusExt;
+
+use crate::{
+    promise::{Options, args, batch, kept, on_default, on_poll, plugins, refused},
+    sandbox::{Sandbox, filters_work},
+};
+
+/// A call that is forbidden in each of the usual ways.
+fn refused_and_killing(call: i64) -> [Sandbox; 3] {
+    let sandbox = Sandbox::new;
+    [sandbox().refusing(call, EPERM), sandbox().refusing(call, ENOSYS), sandbox().killing(call)]
+}
+
+fn refusals(call: i64) -> [Sandbox; 2] {
+    let [eperm, enosys, _] = refused_and_killing(call);
+    [eperm, enosys]
+}
+
+fn on_both(plugins: &Plugins) -> Vec<Options> {
+    [on_default(), on_poll(plugins)].concat()
+}
+
+fn asks_for(watcher: &str, options: &Options) -> bool {
+    options.iter().any(|option| option == watcher)
+}
+
+/// Both subcommands work with all options, without a word.
+fn is_quiet(sandbox: &Sandbox, all: &[Options]) {
+    for options in all {
+        assert_eq!(kept(sandbox, options), ["", ""], "{options:?}");
+    }
+}
+
+/// Both subcommands end with 125 and these words.
+fn is_refused(sandbox: &Sandbox, all: &[Options], words: &[&str]) {
+    for options in all {
+        for args in [args("run", options, &["echo", "started"]), batch(options)] {
+            let ended = sandbox.run(&args);
+            let message = refused(&ended, &format!("{args:?}"));
+            assert!(words.iter().all(|word| message.contains(word)), "{args:?}: {message}");
+            assert_eq!(ended.stdout, "", "{args:?} has started something");
+        }
+    }
+}
+
+#[test]
+fn without_pidfds_threads_wait() {
+    if !filters_work() {
+        return;
+    }
+    let plugins = plugins();
+    for sandbox in refused_and_killing(libc::SYS_pidfd_open) {
+        for options in on_both(&plugins) {
+            for complaints in kept(&sandbox, &options) {
+                // Who has asked for pidfds is told.
+                let falls_back = complaints.contains("PidfdChildWatcher does not work here");
+                assert_eq!(falls_back, asks_for("pidfd", &options), "{options:?}: {complaints}");
+                assert!(falls_back || complaints.is_empty(), "{options:?}: {complaints}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_pidfd_that_cannot_be_waited_for_is_not_used() {
+    if !filters_work() {
+        return;
+    }
+    let plugins = plugins();
+    let only_pids = |errno| Sandbox::new().refusing_if(libc::SYS_waitid, (0, libc::P_PIDFD.into()), errno);
+    for errno in [EINVAL, EPERM, ENOSYS] {
+        for options in on_both(&plugins) {
+            let said = kept(&only_pids(errno), &options).concat();
+            assert_eq!(said.is_empty(), !asks_for("pidfd", &options), "{options:?}: {said}");
+        }
+    }
+}
+
+#[test]
+fn without_waitid_statuses_are_right() {
+    if !filters_work() {
+        return;
+    }
+    let plugins = plugins();
+    for sandbox in refusals(libc::SYS_waitid) {
+        for options in on_both(&plugins) {
+            let said = kept(&sandbox, &options).concat();
+            assert_eq!(said.is_empty(), !asks_for("pidfd", &options), "{options:?}: {said}");
+        }
+    }
+}
+
+#[test]
+fn signals_reach_the_program_without_pidfd_send_signal() {
+    if !filters_work() {
+        return;
+    }
+    let plugins = plugins();
+    let script = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.01; done";
+    for sandbox in refusals(libc::SYS_pidfd_send_signal) {
+        for options in on_both(&plugins) {
+            let confined = sandbox.start(loophost(args("run", &options, &["sh", "-c", script])));
+            confined.started.line("ready");
+            confined.started.signal(Signal::SIGTERM);
+            let ended = confined.wait();
+            assert_eq!(ended.status.code(), Some(7), "{options:?}: {}", ended.stderr);
+            assert_eq!(ended.stderr, "", "{options:?}");
+            kept(&sandbox, &options);
+        }
+    }
+}
+
+#[test]
+fn without_epoll_the_message_names_poll_and_poll_runs() {
+    if !filters_work() {
+        return;
+    }
+    let plugins = plugins();
+    for call in [libc::SYS_epoll_create1, libc::SYS_epoll_ctl] {
+        for sandbox in refusals(call) {
+            is_refused(&sandbox, &on_default(), &["epoll is forbidden here", "poll, may work"]);
+            is_quiet(&sandbox, &on_poll(&plugins));
+            // The default is what one falls back to.
+            is_refused(&sandbox, &[vec!["--fallback".into()]], &["epoll is forbidden here"]);
+        }
+        is_quiet(&Sandbox::new().killing(call), &on_poll(&plugins));
+    }
+}
+
+#[test]
+fn an_epoll_that_takes_no_more_is_an_error() {
+    if !filters_work() {
+        return;
+    }
+    let plugins = plugins();
+    for errno in [ENOSPC, ENOMEM] {
+        let sandbox = Sandbox::new().refusing(libc::SYS_epoll_ctl, errno);
+        is_refused(&sandbox, &on_default(), &["making a selector"]);
+        is_quiet(&sandbox, &on_poll(&plugins));
+        // The loop itself can be made, of the first descriptors; those that come later cannot be watched.
+        for descriptor in 4..12 {
+            let sandbox = Sandbox::new().refusing_above(libc::SYS_epoll_ctl, (2, descriptor), errno);
+            says_why_or_works(&sandbox);
+        }
+    }
+}
+
+/// Whatever comes of it, it is told, and nobody is left.
+fn says_why_or_works(sandbox: &Sandbox) {
+    for options in on_default() {
+        for (args, status) in [(args("run", &options, &["sh", "-c", "exit 3"]), 3), (batch(&options), 123)] {
+            let ended = sandbox.run(&args);
+            if ended.status.code() != Some(status) {
+                refused(&ended, &format!("{args:?}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_loophost_cannot_do_without_is_named() {
+    if !filters_work() {
+        return;
+    }
+    let plugins = plugins();
+    let both = on_both(&plugins);
+    for sandbox in refusals(libc::SYS_eventfd2) {
+        is_refused(&sandbox, &on_default(), &["eventfd is forbidden"]);
+        is_refused(&sandbox, &on_poll(&plugins), &["starting the thread that"]);
+    }
+    for sandbox in refusals(libc::SYS_signalfd4) {
+        is_refused(&sandbox, &both, &["starting the thread that receives signals"]);
+    }
+    // The C library makes threads by clone3 and takes any other error than ENOSYS as final.
+    is_refused(&Sandbox::new().refusing(libc::SYS_clone3, EPERM), &both, &["starting the thread that"]);
+}
+
+#[test]
+fn what_loophost_does_not_need_may_be_forbidden() {
+    if !filters_work() {
+        return;
+    }
+    let plugins = plugins();
+    let both = on_both(&plugins);
+    is_quiet(&Sandbox::new().refusing(libc::SYS_clone3, ENOSYS), &both);
+    for call in [libc::SYS_timerfd_create, libc::SYS_memfd_create, libc::SYS_io_uring_setup] {
+        for sandbox in refused_and_killing(call) {
+            is_quiet(&sandbox, &on_default()[..1]);
+            is_quiet(&sandbox, &on_poll(&plugins)[..1]);
+        }
+    }
+}
+
+/// Jobs that were meant to die with loophost and cannot be told so: either they are not started, or the promise is kept
+/// otherwise.
+#[test]
+fn without_death_signals_it_works_or_says_why() {
+    if !filters_work() {
+        return;
+    }
+    let death_signal = (0, libc::PR_SET_PDEATHSIG as u64);
+    for errno in [EPERM, EINVAL, ENOSYS] {
+        says_why_or_works(&Sandbox::new().refusing_if(libc::SYS_prctl, death_signal, errno));
+    }
+}
+
+/// No program with threads survives this: the C library itself makes them by clone3. Nothing is started before.
+#[test]
+fn where_clone3_kills_nothing_is_left() {
+    if !filters_work() {
+        return;
+    }
+    let sandbox = Sandbox::new().killing(libc::SYS_clone3);
+    for args in [args("run", &vec![], &["echo", "started"]), args("batch", &vec![], &["echo", ":::", "1"])] {
+        let confined = sandbox.start(loophost(&args));
+        let ended = confined.started.wait();
+        assert!(
+            ended.status.signal() == Some(SIGSYS) || ended.status.code() == Some(125),
+            "{}",
+            ended.status
+        );
+        assert_eq!(ended.stdout, "");
+        assert_eq!(confined.processes(), []);
+    }
+}
+
+#[test]
+fn doctor_survives_what_it_examines() {
+    if !filters_work() {
+        return;
+    }
+    for call in [
+        libc::SYS_pidfd_open,
+        libc::SYS_pidfd_send_signal,
+        libc::SYS_epoll_create1,
+        libc::SYS_epoll_ctl,
+        libc::SYS_io_uring_setup,
+        libc::SYS_eventfd2,
+        libc::SYS_signalfd4,
+        libc::SYS_clone3,
+        libc::SYS_memfd_create,
+        libc::SYS_timerfd_create,
+    ] {
+        for sandbox in refused_and_killing(call) {
+            for json in [None, Some("--json")] {
+                let ended = sandbox.run(["doctor"].into_iter().chain(json));
+                assert!(matches!(ended.status.code(), Some(0 | 1)), "{call}: {}", ended.stderr);
+                assert!(ended.stdout.contains("io_uring"), "{call}: {}", ended.stdout);
+                assert_eq!(ended.stderr, "", "{call}");
+            }
+        }
+    }
+}
