@@ -17,15 +17,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use loophost_tests::{binary, cdylib};
+use loophost_tests::{binary, cdylib, loophost};
 use serde_json::Value;
 
 /// How long something may take that should happen at once.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn batch(args: &[&str]) -> Command {
-    let mut command = Command::new(binary());
-    command.arg("batch").args(args).stdin(Stdio::null());
+    let mut command = loophost(["batch"]);
+    command.args(args);
     command
 }
 
