@@ -73,7 +73,11 @@ impl Folder {
     fn file(&self, name: &str, text: &str, mode: u32) -> PathBuf {
         let path = self.0.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text).unwrap();
+        // Written by a child: a process that another test is just starting would hold our descriptor for a moment, and a
+        // file that is open for writing cannot be executed.
+        let script = "printf %s \"$1\" > \"$0\"";
+        let written = std::process::Command::new("sh").args(["-c", script]).arg(&path).arg(text).status();
+        assert!(written.unwrap().success());
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         path
     }

@@ -42,7 +42,11 @@ fn a_real_time_signal_gives_its_status() {
 
 /// A file with a mode.
 fn file(path: &Path, content: &str, mode: u32) -> String {
-    fs::write(path, content).unwrap();
+    // Written by a child: a process that another test is just starting would hold our descriptor for a moment, and a
+    // file that is open for writing cannot be executed.
+    let script = "printf %s \"$1\" > \"$0\"";
+    let written = std::process::Command::new("sh").args(["-c", script]).arg(path).arg(content).status();
+    assert!(written.unwrap().success());
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     path.to_str().unwrap().to_owned()
 }
