@@ -230,7 +230,9 @@ impl Runner {
         if let Some(timeout) = timeout {
             let timer =
                 self.event_loop.call_later(timeout, self.once(move |this, _| this.on_timeout(seq)))?;
-            self.state().job(seq).map(|job| job.timers.push(timer)).unwrap_or_default();
+            if let Some(job) = self.state().job(seq) {
+                job.timers.push(timer);
+            }
         }
         Ok(())
     }
