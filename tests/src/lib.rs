@@ -3,6 +3,8 @@
 //! `cargo test --workspace` builds no cdylib by itself, so [`cdylib`] does, in the profile of the test run.
 
 mod eventually;
+mod log_lines;
+pub mod plugin_file;
 pub mod proc;
 pub mod pty;
 mod requirement;
@@ -23,6 +25,7 @@ use loophost::plugin::Trust;
 use serde_json::Value;
 
 pub use eventually::eventually;
+pub use log_lines::LogLines;
 pub use requirement::{require, skip};
 pub use setup::{Plugins, Setup};
 pub use started::{Ended, Started, command, lines, loophost, run};

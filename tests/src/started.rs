@@ -66,6 +66,16 @@ pub struct Ended {
     pub stderr: String,
 }
 
+impl Ended {
+    /// Its exit status.
+    ///
+    /// # Panics
+    /// A signal has ended it.
+    pub fn code(&self) -> i32 {
+        self.status.code().unwrap_or_else(|| panic!("{}: {}", self.status, self.stderr))
+    }
+}
+
 impl Started {
     /// Starts a command. Streams that the command does not say anything about are as here, and a `pre_exec` of its own
     /// may replace them.

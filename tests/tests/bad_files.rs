@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod util;
-
 use std::{
     fs::{self, File},
     os::unix::fs::FileExt,
@@ -15,8 +13,11 @@ use loophost::{
     ABI_MAJOR, ABI_MINOR, Descriptor,
     plugin::{self, LoadError},
 };
-use loophost_tests::{cdylib_in, trust};
-use util::{copy, copy_of, folder, loophost, offer};
+use loophost_tests::{
+    cdylib_in, loophost,
+    plugin_file::{copy, copy_of, folder, offer},
+    run, trust,
+};
 
 const GOOD: &str = "loophost-fixture-good";
 
@@ -41,24 +42,25 @@ fn refused(path: &Path, says: &[&str]) -> LoadError {
     let (_folder, folder) = folder();
     let witness = folder.join("was-started");
     for kind in ["--policy", "--watcher"] {
-        let mut run = vec!["run".into(), kind.into(), path.as_os_str().to_owned()];
-        run.extend(["--", "touch"].map(Into::into));
-        run.push(witness.clone().into());
-        let ended = loophost(run);
-        assert_eq!((ended.code, &*ended.stdout), (125, ""), "{ended:?}");
+        let mut args = vec!["run".into(), kind.into(), path.as_os_str().to_owned()];
+        args.extend(["--", "touch"].map(Into::into));
+        args.push(witness.clone().into());
+        let ended = run(loophost(args));
+        assert_eq!((ended.code(), &*ended.stdout), (125, ""), "{ended:?}");
         check(ended.stderr.strip_prefix("loophost: ").unwrap());
     }
     assert!(!witness.exists());
 
     // Whatever it is, it can be looked at, alone and beside others.
-    let ended = loophost(["plugin".as_ref(), "inspect".as_ref(), path.as_os_str()]);
-    assert!([0, 125].contains(&ended.code), "{ended:?}");
+    let ended = run(loophost(["plugin".as_ref(), "inspect".as_ref(), path.as_os_str()]));
+    assert!([0, 125].contains(&ended.code()), "{ended:?}");
     let shelf = folder.join("shelf");
     fs::create_dir(&shelf).unwrap();
     fs::copy(path, shelf.join("libbad.so")).unwrap();
     copy(GOOD, &shelf);
-    let ended = loophost(["plugin".as_ref(), "list".as_ref(), "--plugin-path".as_ref(), shelf.as_os_str()]);
-    assert_eq!(ended.code, 0, "{ended:?}");
+    let ended =
+        run(loophost(["plugin".as_ref(), "list".as_ref(), "--plugin-path".as_ref(), shelf.as_os_str()]));
+    assert_eq!(ended.code(), 0, "{ended:?}");
     assert!(ended.stdout.contains("fixture-good#plain"), "{ended:?}");
     error
 }
@@ -222,8 +224,9 @@ fn the_same_file_for_both_and_a_copy_for_each() {
     for second in [&path, &copied] {
         let policy = offer(&path, "plain");
         let watcher = offer(second, "named");
-        let ended = loophost(["run", "--policy", &policy, "--watcher", &watcher, "--", "sh", "-c", "exit 7"]);
-        assert_eq!((ended.code, &*ended.stderr), (7, ""), "{ended:?}");
+        let ended =
+            run(loophost(["run", "--policy", &policy, "--watcher", &watcher, "--", "sh", "-c", "exit 7"]));
+        assert_eq!((ended.code(), &*ended.stderr), (7, ""), "{ended:?}");
     }
 }
 
@@ -239,8 +242,8 @@ fn what_is_not_offered_is_answered_with_what_is() {
         (vec!["--policy".to_owned(), strict, "--policy-opt".to_owned(), "wy=x".to_owned()], "it takes why"),
     ] {
         let rest = ["--", "true"].map(str::to_owned);
-        let ended = loophost(["run".to_owned()].into_iter().chain(arguments).chain(rest));
-        assert_eq!(ended.code, 125, "{ended:?}");
+        let ended = run(loophost(["run".to_owned()].into_iter().chain(arguments).chain(rest)));
+        assert_eq!(ended.code(), 125, "{ended:?}");
         let message = ended.stderr.strip_prefix("loophost: ").unwrap();
         assert!(message.starts_with(&format!("{}: ", path.display())) && message.contains(says), "{message}");
         assert!(message.lines().count() <= 3, "{message}");
@@ -252,8 +255,8 @@ fn an_unknown_name_is_answered_with_where_it_was_looked_for() {
     let (_folder, folder) = folder();
     let path = folder.display().to_string();
     for kind in ["--policy", "--watcher"] {
-        let ended = loophost(["run", "--plugin-path", &path, kind, "nobody", "--", "true"]);
-        assert_eq!(ended.code, 125, "{ended:?}");
+        let ended = run(loophost(["run", "--plugin-path", &path, kind, "nobody", "--", "true"]));
+        assert_eq!(ended.code(), 125, "{ended:?}");
         assert!(ended.stderr.contains(&format!("libnobody.so in {path} (--plugin-path)")), "{ended:?}");
         assert!(ended.stderr.lines().count() <= 3, "{ended:?}");
     }

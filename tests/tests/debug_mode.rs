@@ -2,32 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-    thread,
-    time::Duration,
-};
+use std::{thread, time::Duration};
 
 use loophost::{Callback, LoopHandle, Options, PolicyHandle, plugin, policy::DefaultEventLoopPolicy};
+use loophost_tests::LogLines;
 
-/// What was logged.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn lines_of(event_loop: &LoopHandle, lines: &Lines, debug: bool) -> String {
-    lines.0.lock().unwrap().clear();
+fn lines_of(event_loop: &LoopHandle, lines: &LogLines, debug: bool) -> String {
+    lines.take();
     event_loop.set_debug(debug).unwrap();
     event_loop
         .call_soon(Callback::new(|_| {
@@ -39,14 +20,12 @@ fn lines_of(event_loop: &LoopHandle, lines: &Lines, debug: bool) -> String {
     event_loop.call_at(u64::MAX, Callback::new(|_| Ok(()))).unwrap();
     event_loop.call_soon(Callback::new(|_| Ok(()))).unwrap();
     event_loop.close().unwrap();
-    String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+    lines.take()
 }
 
 #[test]
 fn slow_callbacks_and_leaks_are_reported_in_debug_mode_only() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).init();
+    let lines = LogLines::keep();
 
     let default = PolicyHandle::new(DefaultEventLoopPolicy::new());
     let plugin = plugin::load(&loophost_tests::cdylib("loophost-poll"), &loophost_tests::trust()).unwrap();

@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod util;
-
 use std::{
     fs::{self, File},
     os::unix::fs::FileExt,
@@ -13,9 +11,12 @@ use loophost::{
     Descriptor, OfferKind,
     plugin::{LoadError, inspect},
 };
-use loophost_tests::cdylib;
+use loophost_tests::{
+    cdylib, loophost,
+    plugin_file::{folder, offer},
+    run,
+};
 use tempfile::TempDir;
-use util::{folder, loophost, offer};
 
 const GOOD: &str = "loophost-fixture-good";
 
@@ -117,8 +118,8 @@ fn a_damaged_plugin_is_loaded_or_refused_and_never_fatal() {
                 damaged[(start + numbers.below(length)) as usize] = numbers.below(256) as u8;
             }
             fs::write(&path, damaged).unwrap();
-            let ended = loophost(["run", "--explain", "--policy", &offer(&path, "plain")]);
-            assert!([0, 125].contains(&ended.code), "{ended:?}");
+            let ended = run(loophost(["run", "--explain", "--policy", &offer(&path, "plain")]));
+            assert!([0, 125].contains(&ended.code()), "{ended:?}");
             assert!(ended.stderr.lines().count() <= 3, "{ended:?}");
         }
     }

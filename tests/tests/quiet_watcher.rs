@@ -2,14 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod util;
-
-use std::{
-    io,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
 use loophost::{
@@ -17,33 +12,19 @@ use loophost::{
     policy::get_event_loop_policy,
     process::{self, Command},
 };
-use loophost_tests::{cdylib, trust};
-use util::{copy, folder, loophost};
+use loophost_tests::{
+    LogLines, cdylib, loophost,
+    plugin_file::{copy, folder},
+    run, trust,
+};
 
 const QUIET: &str = "quiet-watcher";
 const INNER: [&str; 3] = ["pidfd", "threaded", "auto"];
 
-/// What was logged.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn children_run_on_it_and_each_exit_is_logged() {
     const CHILDREN: usize = 5;
-    let lines = Lines::default();
-    let writer = lines.clone();
-    tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).init();
+    let lines = LogLines::keep();
     let plugin = plugin::load(&cdylib(QUIET), &trust()).unwrap();
     for inner in INNER {
         let mut options = Options::new();
@@ -72,7 +53,7 @@ fn children_run_on_it_and_each_exit_is_logged() {
         event_loop.run_forever().unwrap();
         event_loop.close().unwrap();
         assert_eq!(left.load(SeqCst), 0);
-        let text = String::from_utf8(lines.0.lock().unwrap().split_off(0)).unwrap();
+        let text = lines.take();
         for (n, child) in children.lock().unwrap().iter().enumerate() {
             let line = format!("INFO quiet_watcher: a child has exited pid={} returncode={n}", child.pid());
             assert_eq!(text.matches(&line).count(), 1, "{inner}: `{line}` in {text}");
@@ -89,12 +70,12 @@ fn run_takes_it_by_its_name() {
         let option = format!("inner={inner}");
         let quiet = ["run", "--plugin-path", &path, "--watcher", QUIET, "--watcher-opt", &option];
         let program = ["--log", "quiet_watcher=info", "--", "sh", "-c", "exit 7"];
-        let ended = loophost(quiet.into_iter().chain(program));
-        assert_eq!(ended.code, 7, "{ended:?}");
+        let ended = run(loophost(quiet.into_iter().chain(program)));
+        assert_eq!(ended.code(), 7, "{ended:?}");
         assert!(ended.stderr.contains("a child has exited pid="), "{ended:?}");
         assert!(ended.stderr.contains("returncode=7"), "{ended:?}");
     }
-    let ended = loophost([
+    let ended = run(loophost([
         "run",
         "--plugin-path",
         &path,
@@ -104,7 +85,7 @@ fn run_takes_it_by_its_name() {
         "inner=nobody",
         "--",
         "true",
-    ]);
-    assert_eq!(ended.code, 125, "{ended:?}");
+    ]));
+    assert_eq!(ended.code(), 125, "{ended:?}");
     assert!(ended.stderr.contains("there are pidfd, threaded, auto"), "{ended:?}");
 }
