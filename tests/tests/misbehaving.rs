@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod util;
+use std::{fs, path::Path};
 
 use loophost::{
     ErrorCode, LoopHandle, Options, PolicyHandle,
@@ -11,24 +11,28 @@ use loophost::{
     plugin::{self, OfferErrorKind, Plugin},
     policy::DefaultEventLoopPolicy,
 };
-use loophost_tests::{cdylib, trust};
-use util::{Ended, copy, folder, loophost, offer};
+use loophost_tests::{
+    Ended, Started, cdylib, eventually, loophost,
+    plugin_file::{copy, folder, offer},
+    run, trust,
+};
+use nix::{sys::signal::Signal, unistd::Pid};
 
 const PANICKING: &str = "loophost-fixture-panicking";
 const MISBEHAVING: &str = "loophost-fixture-misbehaving";
 
 /// A program that exits with status 7, under an offer of a fixture.
-fn run(kind: &str, package: &str, name: &str) -> Ended {
+fn run_offer(kind: &str, package: &str, name: &str) -> Ended {
     let (_folder, folder) = folder();
     let offer = offer(&copy(package, &folder), name);
-    loophost(["run", kind, &offer, "--", "sh", "-c", "exit 7"])
+    run(loophost(["run", kind, &offer, "--", "sh", "-c", "exit 7"]))
 }
 
 /// It runs, and what was wrong is in the log.
 #[track_caller]
 fn runs(kind: &str, package: &str, name: &str, says: &[&str]) {
-    let ended = run(kind, package, name);
-    assert_eq!(ended.code, 7, "{ended:?}");
+    let ended = run_offer(kind, package, name);
+    assert_eq!(ended.code(), 7, "{ended:?}");
     for part in says {
         assert!(ended.stderr.contains(part), "`{part}` is not in: {ended:?}");
     }
@@ -37,8 +41,8 @@ fn runs(kind: &str, package: &str, name: &str, says: &[&str]) {
 /// It does not run, for a reason that is told in three lines at most.
 #[track_caller]
 fn fails(kind: &str, package: &str, name: &str, says: &str) {
-    let ended = run(kind, package, name);
-    assert_eq!(ended.code, 125, "{ended:?}");
+    let ended = run_offer(kind, package, name);
+    assert_eq!(ended.code(), 125, "{ended:?}");
     let message = ended.stderr.lines().skip_while(|line| !line.starts_with("loophost: ")).collect::<Vec<_>>();
     assert!((1..=3).contains(&message.len()) && message.join("\n").contains(says), "{ended:?}");
 }
@@ -66,8 +70,8 @@ fn drops_that_panic() {
 #[test]
 fn a_loop_that_cannot_be_made_or_closed() {
     fails("--policy", PANICKING, "new-loop", "a loop cannot be made");
-    let ended = run("--policy", PANICKING, "loop-close");
-    assert!([7, 125].contains(&ended.code), "{ended:?}");
+    let ended = run_offer("--policy", PANICKING, "loop-close");
+    assert!([7].contains(&ended.code()), "{ended:?}");
     assert!(ended.stderr.contains("this loop cannot be closed"), "{ended:?}");
 }
 
@@ -87,7 +91,7 @@ fn watchers_that_panic() {
 
 #[test]
 fn loops_and_watchers_that_break_the_rules() {
-    fails("--policy", MISBEHAVING, "fails-at-once", "this loop has had enough");
+    fails("--policy", MISBEHAVING, "fails-at-once", "misbehaving.so: this loop has had enough");
     fails("--policy", MISBEHAVING, "returns-at-once", "before the program had exited");
     fails("--policy", MISBEHAVING, "refuses-all", "this loop takes nothing");
     fails("--policy", MISBEHAVING, "talkative", "many; lines; of; reasons");
@@ -101,12 +105,56 @@ fn a_watcher_that_keeps_the_handler_for_ever_does_not_keep_loophost() {
 }
 
 #[test]
+fn a_watcher_that_keeps_handlers_does_not_keep_a_batch() {
+    let (_folder, folder) = folder();
+    let offer = offer(&copy(MISBEHAVING, &folder), "keeps");
+    let ended =
+        run(loophost(["batch", "--watcher", &offer, "sh", "-c", "echo $0; exit $0", ":::", "0", "7"]));
+    assert_eq!(ended.code(), 123, "{ended:?}");
+    assert!(ended.stdout.contains("0\n") && ended.stdout.contains("7\n"), "{ended:?}");
+    assert!(ended.stderr.contains("has not told of the exit"), "{ended:?}");
+}
+
+#[test]
+fn a_loop_that_does_not_stop_does_not_keep_loophost() {
+    runs("--policy", MISBEHAVING, "never-stops", &["does not come to an end"]);
+    let (_folder, folder) = folder();
+    let offer = offer(&copy(MISBEHAVING, &folder), "never-stops");
+    let ended = run(loophost(["batch", "--policy", &offer, "sh", "-c", "echo $0; exit $0", ":::", "7"]));
+    assert_eq!((ended.code(), &*ended.stdout), (123, "7\n"), "{ended:?}");
+}
+
+/// Whether a process has mapped a file.
+fn has_mapped(pid: Pid, file: &Path) -> bool {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+    maps.lines().any(|line| line.ends_with(file.to_str().unwrap()))
+}
+
+/// Signals are blocked and nobody reads them.
+#[test]
+fn a_plugin_that_does_not_let_loophost_start_can_be_interrupted() {
+    let (_folder, folder) = folder();
+    let file = copy(MISBEHAVING, &folder);
+    for name in ["never-made", "never-runs"] {
+        for subcommand in ["run", "batch"] {
+            let command = loophost([subcommand, "--policy", &offer(&file, name), "--", "true", ":::", "1"]);
+            let started = Started::new(command);
+            eventually("the plugin", || has_mapped(started.pid(), &file).then_some(()));
+            started.signal(Signal::SIGTERM);
+            let ended = started.wait();
+            assert_eq!(ended.status.code(), Some(143), "{name}: {}", ended.stderr);
+            assert!(ended.stderr.contains("ended by signal 15 while the plugin"), "{name}: {}", ended.stderr);
+        }
+    }
+}
+
+#[test]
 fn a_watcher_that_tells_of_an_exit_too_early_is_not_believed() {
     let (_folder, folder) = folder();
     let offer = offer(&copy(MISBEHAVING, &folder), "tells-too-early");
     // It lives as long as nobody has seen through the watcher.
-    let ended = loophost(["run", "--watcher", &offer, "--", "sh", "-c", "sleep 1; exit 7"]);
-    assert_eq!(ended.code, 7, "{ended:?}");
+    let ended = run(loophost(["run", "--watcher", &offer, "--", "sh", "-c", "sleep 1; exit 7"]));
+    assert_eq!(ended.code(), 7, "{ended:?}");
     assert!(ended.stderr.contains("which lives"), "{ended:?}");
 }
 

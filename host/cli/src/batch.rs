@@ -19,6 +19,7 @@ mod writer;
 use std::{error::Error, ffi::OsString, fs::File, io, os::fd::AsFd};
 
 use loophost::{policy, process::Stdio, signal};
+use nix::sys::prctl;
 
 pub(crate) use halt::Halt;
 pub(crate) use jobs::Jobs;
@@ -36,6 +37,7 @@ use crate::{
     exit_status::Outcome,
     settings::Settings,
     sys::signals,
+    watchdog::Watchdog,
 };
 
 /// What ends a batch early. Signals that a terminal sends reach loophost only: each job has a session of its own.
@@ -52,13 +54,15 @@ pub(crate) fn run(args: &Batch, common: &Args) -> Result<Outcome, Box<dyn Error>
     let (command, values) = split(&args.command);
     let template = Template::new(command)?;
     let (source, stdin_is_input) = source(args, values)?;
-    let event_loop = choice::choose(&args.choices, &settings)?.event_loop;
+    let watchdog = Watchdog::default();
+    let chosen = choice::choose(&args.choices, &settings, &watchdog)?;
 
-    policy::set_event_loop(Some(event_loop.clone()))?;
+    policy::set_event_loop(Some(chosen.event_loop.clone()))?;
     let progress = Progress::new(args.no_progress || args.json, source.total());
     let writer = Writer::start(progress.clone(), args.json)?;
     let runner = Runner::new(
-        event_loop.clone(),
+        chosen.event_loop.clone(),
+        watchdog,
         runner::Plan {
             template,
             source,
@@ -69,11 +73,11 @@ pub(crate) fn run(args: &Batch, common: &Args) -> Result<Outcome, Box<dyn Error>
             halt: args.halt,
             timeout: args.timeout.map(Into::into),
             stdin_is_input,
+            death_signal: death_signal(),
         },
     );
-    let outcome = runner.run(writer, progress)?;
-    policy::set_event_loop(None)?;
-    event_loop.close()?;
+    let outcome = runner.run(writer, progress).map_err(|error| chosen.loop_error(&error))?;
+    chosen.close_loop();
     Ok(outcome)
 }
 
@@ -98,6 +102,18 @@ fn source(args: &Batch, values: Option<Vec<OsString>>) -> Result<(Source, bool),
         (None, None) => {
             let stdin = io::stdin().as_fd().try_clone_to_owned()?;
             Ok((Source::Lines(Lines::new(stdin, separator)), true))
+        }
+    }
+}
+
+/// What the kernel sends to jobs when loophost is killed; `None` where a sandbox forbids that.
+fn death_signal() -> Option<i32> {
+    // A new value for nobody: only whether it may be set.
+    match prctl::get_pdeathsig().and_then(prctl::set_pdeathsig) {
+        Ok(()) => Some(libc::SIGKILL),
+        Err(errno) => {
+            tracing::warn!("jobs will go on if loophost is killed: setting a death signal: {errno}");
+            None
         }
     }
 }

@@ -2,7 +2,7 @@
 
 mod foresight;
 
-use std::{cell::OnceCell, error::Error, ffi::OsString};
+use std::{cell::OnceCell, error::Error, ffi::OsString, fmt::Display, path::Path};
 
 use loophost::{
     LoopHandle, OfferKind, Options, PolicyHandle, WatcherHandle, builtin, environment,
@@ -15,6 +15,7 @@ use crate::{
     config::File,
     settings::{self, Settings},
     source::{Layers, Said, Source},
+    watchdog::Watchdog,
 };
 pub(crate) use foresight::{Foreseen, foresee};
 
@@ -109,10 +110,14 @@ fn questions(choices: &Choices, settings: &Settings) -> Result<[Question<'static
 }
 
 /// Makes policy and watcher and installs them in the process.
-pub(crate) fn choose(choices: &Choices, settings: &Settings) -> Result<Chosen, Box<dyn Error>> {
+pub(crate) fn choose(
+    choices: &Choices,
+    settings: &Settings,
+    watchdog: &Watchdog,
+) -> Result<Chosen, Box<dyn Error>> {
     let [policy, watcher] = questions(choices, settings)?;
     let event_loop = OnceCell::new();
-    let policy = policy.answer(settings, |plugin, offer, options| {
+    let policy = policy.answer(settings, watchdog, |plugin, offer, options| {
         let base = PolicyHandle::new(DefaultEventLoopPolicy::new());
         let policy = plugin.new_policy(offer, options, Some(base))?;
         // The cell is empty: this is called once.
@@ -120,13 +125,30 @@ pub(crate) fn choose(choices: &Choices, settings: &Settings) -> Result<Chosen, B
         policy::set_event_loop_policy(Some(policy));
         Ok(())
     })?;
-    let watcher = watcher.answer(settings, |plugin, offer, options| {
+    let watcher = watcher.answer(settings, watchdog, |plugin, offer, options| {
         let base = builtin::watchers::new("auto", &Options::new())?;
         let watcher: WatcherHandle = plugin.new_watcher(offer, options, Some(base))?;
         Ok(policy::get_event_loop_policy().set_child_watcher(Some(watcher))?)
     })?;
     let event_loop = event_loop.into_inner().map_or_else(policy::new_event_loop, Ok)?;
     Ok(Chosen { policy, watcher, event_loop, fallback: settings.fallback(choices) })
+}
+
+impl Chosen {
+    /// An error of the loop while it ran, with the file that the loop is from.
+    pub(crate) fn loop_error(&self, error: &dyn Display) -> String {
+        match self.policy.plugin.map(Plugin::source) {
+            Some(plugin::Source::File(path)) => format!("{}: {error}", path.display()),
+            Some(plugin::Source::BuiltIn) | None => error.to_string(),
+        }
+    }
+
+    /// Closes the loop after its work. How that has ended is what counts, so an error is only told.
+    pub(crate) fn close_loop(&self) {
+        if let Err(error) = policy::set_event_loop(None).and_then(|()| self.event_loop.close()) {
+            tracing::warn!("closing the event loop: {}", self.loop_error(&error));
+        }
+    }
 }
 
 type Install<'a> = dyn Fn(&Plugin, Option<&str>, &Options) -> Result<(), Box<dyn Error>> + 'a;
@@ -193,6 +215,7 @@ impl Question<'_> {
     fn answer(
         self,
         settings: &Settings,
+        watchdog: &Watchdog,
         install: impl Fn(&Plugin, Option<&str>, &Options) -> Result<(), Box<dyn Error>>,
     ) -> Result<Choice, Box<dyn Error>> {
         let (source, reference) = match self.answers.strongest() {
@@ -211,7 +234,7 @@ impl Question<'_> {
             found: None,
             fell_back: None,
         };
-        match self.make(&mut choice, settings, &install) {
+        match self.make(&mut choice, settings, watchdog, &install) {
             Ok(()) => {}
             Err(error) if self.fallback => {
                 tracing::warn!("{error}");
@@ -228,16 +251,21 @@ impl Question<'_> {
         &self,
         choice: &mut Choice,
         settings: &Settings,
+        watchdog: &Watchdog,
         install: &Install<'_>,
     ) -> Result<(), Box<dyn Error>> {
         let Some(reference) = &choice.reference else { return Ok(()) };
+        let load = |path: &Path| {
+            watchdog.watch(path);
+            plugin::load(path, &settings.trust)
+        };
         let (plugin, offer) = match &reference.target {
             Target::BuiltIn(name) => (builtin::plugin(), Some(name.as_str())),
-            Target::Path(path) => (plugin::load(path, &settings.trust)?, reference.offer.as_deref()),
+            Target::Path(path) => (load(path)?, reference.offer.as_deref()),
             Target::Name(name) => {
                 let found = settings.search.find(name, self.built_in)?;
                 choice.found = Some(found.origin);
-                (plugin::load(&found.path, &settings.trust)?, reference.offer.as_deref())
+                (load(&found.path)?, reference.offer.as_deref())
             }
         };
         choice.plugin = Some(plugin);

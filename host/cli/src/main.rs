@@ -11,6 +11,7 @@ mod doctor;
 mod exit_status;
 mod explain;
 mod log;
+mod missed_exit;
 mod output;
 mod owner;
 mod plugins;
@@ -19,6 +20,7 @@ mod settings;
 mod source;
 #[allow(unsafe_code, reason = "the door to the operating system")]
 mod sys;
+mod watchdog;
 
 use std::{error::Error, process::ExitCode};
 

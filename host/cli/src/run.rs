@@ -19,6 +19,7 @@ use crate::{
     explain, output,
     settings::Settings,
     sys::{signals, startup},
+    watchdog::Watchdog,
 };
 use supervisor::Supervisor;
 use terminal::Terminal;
@@ -40,18 +41,17 @@ pub(crate) fn run(args: &Run, common: &Args) -> Result<Outcome, Box<dyn Error>> 
     reserve_signals(terminal.is_some())?;
     let settings = Settings::begin(common)?;
 
-    let chosen = choice::choose(&args.choices, &settings)?;
+    let watchdog = Watchdog::default();
+    let chosen = choice::choose(&args.choices, &settings, &watchdog)?;
     if args.explain {
         return output::ended(explain::print(&chosen, &settings));
     }
-    let event_loop = chosen.event_loop;
-    policy::set_event_loop(Some(event_loop.clone()))?;
+    policy::set_event_loop(Some(chosen.event_loop.clone()))?;
     let command = command(args, terminal.as_ref())?;
-    let outcome = Supervisor::new(event_loop.clone(), terminal).run(command)?;
-    // The program has ended, and how it did is what counts.
-    if let Err(error) = policy::set_event_loop(None).and_then(|()| event_loop.close()) {
-        tracing::warn!("closing the event loop: {error}");
-    }
+    let outcome = Supervisor::new(chosen.event_loop.clone(), terminal, watchdog)
+        .run(command)
+        .map_err(|error| chosen.loop_error(&error))?;
+    chosen.close_loop();
     if outcome == Outcome::Exited(-libc::SIGINT) && terminal::is_in_foreground() {
         // So that a ^C ends the loop or the script around loophost: shells ask whether the program died of it. They
         // show the same status, 130.

@@ -1,5 +1,6 @@
 //! The door to the operating system.
 
+pub(crate) mod exit;
 pub(crate) mod libc_version;
 pub(crate) mod signals;
 pub(crate) mod startup;

@@ -2,13 +2,14 @@
 
 use std::{io, time::Instant};
 
-use loophost::{ErrorCode, Event, HandleId, process::Child};
+use loophost::{ChildExit, Error, ErrorCode, HandleId, process::Child};
 
 use super::{
     capture::{Capture, Progress},
     record::Record,
     writer::Printed,
 };
+use crate::missed_exit;
 
 /// Which of a job's two outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub(super) struct Job {
     captures: [Option<Capture>; 2],
     /// Timers that are to be cancelled when it has ended.
     pub(super) timers: Vec<HandleId>,
+    /// Whether it had exited when it was last looked at.
+    has_exited: bool,
 }
 
 impl Job {
@@ -42,7 +45,7 @@ impl Job {
                 Err(error) => kept = Err(error),
             }
         }
-        (Self { child, record, started, captures, timers: Vec::new() }, kept)
+        (Self { child, record, started, captures, timers: Vec::new(), has_exited: false }, kept)
     }
 
     pub(super) fn capture(&mut self, stream: Stream) -> Option<&mut Capture> {
@@ -66,9 +69,26 @@ impl Job {
         self.capture(stream).map_or(Ok(Progress::End), |capture| capture.read(buffer))
     }
 
+    /// Whether it had exited already when this was last asked: then its watcher has had its time to tell.
+    pub(super) fn is_overdue(&mut self) -> bool {
+        let had_exited = self.has_exited;
+        self.has_exited = missed_exit::has_exited(self.child.pid());
+        had_exited
+    }
+
+    /// The returncode of a job whose watcher keeps silent; `None` if it lives after all.
+    pub(super) fn returncode(&self) -> Result<Option<i32>, Error> {
+        missed_exit::returncode(&self.child)
+    }
+
     /// The child has exited: what is left of the job.
-    pub(super) fn finish(mut self, event: &Event, buffer: &mut [u8]) -> io::Result<Printed> {
-        self.record.finish(event.result as i32, event.child_exit(), self.started.elapsed());
+    pub(super) fn finish(
+        mut self,
+        returncode: i32,
+        exit: Option<ChildExit>,
+        buffer: &mut [u8],
+    ) -> io::Result<Printed> {
+        self.record.finish(returncode, exit.as_ref(), self.started.elapsed());
         let [stdout, stderr] = self.captures.map(|capture| {
             let Some(mut capture) = capture else { return Ok(None) };
             capture.read_rest(buffer)?;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use loophost::{
-    Callback, Error, Event, LoopHandle, RepeatCallback,
+    Callback, ChildExit, Error, Event, LoopHandle, RepeatCallback,
     process::{self, Command, SpawnError, SpawnErrorKind, Stdio},
 };
 
@@ -26,7 +26,7 @@ use super::{
     template::Template,
     writer::{Printed, Writer},
 };
-use crate::{exit_status::Outcome, log, sys::startup};
+use crate::{exit_status::Outcome, log, missed_exit, sys::startup, watchdog::Watchdog};
 
 /// Between TERM and KILL.
 const GRACE: Duration = Duration::from_secs(5);
@@ -46,10 +46,13 @@ pub(super) struct Plan {
     pub(super) halt: Option<Halt>,
     pub(super) timeout: Option<Duration>,
     pub(super) stdin_is_input: bool,
+    /// What a job gets when loophost is killed.
+    pub(super) death_signal: Option<i32>,
 }
 
 pub(super) struct Runner {
     event_loop: LoopHandle,
+    watchdog: Watchdog,
     state: RefCell<State>,
 }
 
@@ -75,7 +78,7 @@ struct State {
 }
 
 impl Runner {
-    pub(super) fn new(event_loop: LoopHandle, plan: Plan) -> Rc<Self> {
+    pub(super) fn new(event_loop: LoopHandle, watchdog: Watchdog, plan: Plan) -> Rc<Self> {
         let state = State {
             plan,
             running: HashMap::new(),
@@ -92,7 +95,7 @@ impl Runner {
             progress: None,
             buffer: vec![0; 64 * 1024],
         };
-        Rc::new(Self { event_loop, state: RefCell::new(state) })
+        Rc::new(Self { event_loop, watchdog, state: RefCell::new(state) })
     }
 
     /// Runs all jobs.
@@ -101,14 +104,11 @@ impl Runner {
         writer: Writer,
         progress: Progress,
     ) -> Result<Outcome, Box<dyn StdError>> {
-        for signum in ENDING.into_iter().filter(|signum| !is_unwanted(*signum)) {
-            self.event_loop.add_signal_handler(signum, self.repeat(move |this, _| this.on_signal(signum)))?;
-        }
         self.event_loop.add_reader(writer.news(), self.repeat(|this, _| this.on_news()))?;
         self.event_loop.set_exception_handler(Some(self.repeat(|this, event| this.on_exception(event))))?;
         self.state().writer = Some(writer);
         self.state().progress = Some(progress.clone());
-        self.event_loop.call_soon(self.once(|this, _| this.pump()))?;
+        self.event_loop.call_soon(self.once(|this, _| this.begin()))?;
         self.event_loop.run_forever()?;
 
         progress.finish();
@@ -145,6 +145,16 @@ impl Runner {
         RepeatCallback::local(move |event| f(&this, event))
     }
 
+    fn begin(self: &Rc<Self>) -> Result<(), Error> {
+        self.watchdog.running();
+        // Not before the loop runs: until then the watchdog ends loophost by them.
+        for signum in ENDING.into_iter().filter(|signum| !is_unwanted(*signum)) {
+            self.event_loop.add_signal_handler(signum, self.repeat(move |this, _| this.on_signal(signum)))?;
+        }
+        self.look_for_missed_exits()?;
+        self.pump()
+    }
+
     /// Starts as many jobs as may run, and ends the loop when there is nothing left to do.
     fn pump(self: &Rc<Self>) -> Result<(), Error> {
         while self.state().may_start() {
@@ -156,7 +166,11 @@ impl Runner {
                 Err(error) => self.fail(&format!("reading the values: {error}"))?,
             }
         }
-        if self.state().is_done() { self.event_loop.stop() } else { Ok(()) }
+        if !self.state().is_done() {
+            return Ok(());
+        }
+        self.watchdog.ending(self.state().outcome());
+        self.event_loop.stop()
     }
 
     fn wait_for_input(self: &Rc<Self>) -> Result<(), Error> {
@@ -185,7 +199,8 @@ impl Runner {
     fn start(self: &Rc<Self>, value: OsString) -> Result<(), Error> {
         let (command, seq) = self.state().command(&value);
         let (mut record, started) = (Record::new(seq, &value), Instant::now());
-        let on_exit = self.once(move |this, event| this.on_exit(seq, event));
+        let on_exit =
+            self.once(move |this, event| this.on_exit(seq, event.result as i32, event.child_exit().copied()));
         match process::subprocess_exec(&self.event_loop, command, on_exit) {
             Ok(child) => {
                 self.state().started = seq;
@@ -257,7 +272,7 @@ impl Runner {
         Ok(())
     }
 
-    fn on_exit(self: &Rc<Self>, seq: u64, event: &Event) -> Result<(), Error> {
+    fn on_exit(self: &Rc<Self>, seq: u64, returncode: i32, exit: Option<ChildExit>) -> Result<(), Error> {
         let job = self.state().running.remove(&seq);
         self.state().is_short = false;
         let Some(mut job) = job else { return Ok(()) };
@@ -270,7 +285,7 @@ impl Runner {
         for timer in job.timers.drain(..) {
             self.event_loop.cancel(timer)?;
         }
-        let printed = job.finish(event, &mut self.state().buffer);
+        let printed = job.finish(returncode, exit, &mut self.state().buffer);
         match printed {
             Ok(printed) => self.complete(printed)?,
             Err(error) => self.lose_output(seq, &error)?,
@@ -309,6 +324,24 @@ impl Runner {
             None => {}
         }
         Ok(())
+    }
+
+    /// Ends the jobs that have exited and that their watcher has been silent about since the last look.
+    fn look_for_missed_exits(self: &Rc<Self>) -> Result<(), Error> {
+        let missed: Vec<u64> = self
+            .state()
+            .running
+            .iter_mut()
+            .filter_map(|(seq, job)| job.is_overdue().then_some(*seq))
+            .collect();
+        for seq in missed {
+            let returncode = self.state().job(seq).map(|job| job.returncode()).transpose()?.flatten();
+            if let Some(returncode) = returncode {
+                self.on_exit(seq, returncode, None)?;
+            }
+        }
+        let again = self.once(|this, _| this.look_for_missed_exits());
+        self.event_loop.call_later(missed_exit::PATIENCE, again).map(drop)
     }
 
     fn on_timeout(self: &Rc<Self>, seq: u64) -> Result<(), Error> {
@@ -465,15 +498,16 @@ impl State {
         let seq = self.started + 1;
         let (program, args) = self.plan.template.fill(value, seq);
         let output = || if self.plan.ungroup { Stdio::Inherit } else { Stdio::Pipe };
-        let command = Command::new(program)
+        let mut command = Command::new(program)
             .args(args)
             .stdin(job_stdin(self.plan.stdin_is_input))
             .stdout(output())
             .stderr(output())
-            // No terminal of ours, so that a job that asks for a password fails instead of being stopped for ever; and no
-            // life of its own if loophost is killed.
-            .new_session()
-            .death_signal(libc::SIGKILL);
+            // No terminal of ours, so that a job that asks for a password fails instead of being stopped for ever.
+            .new_session();
+        if let Some(signum) = self.plan.death_signal {
+            command = command.death_signal(signum);
+        }
         (command, seq)
     }
 

@@ -131,7 +131,7 @@ fn load(args: &Doctor, settings: &Settings) -> Finding {
 }
 
 fn try_load(args: &Doctor, settings: &Settings) -> Result<String, Box<dyn Error>> {
-    let chosen = choice::choose(&args.choices, settings)?;
+    let chosen = choice::choose(&args.choices, settings, &crate::watchdog::Watchdog::default())?;
     let watcher = policy::get_event_loop_policy().get_child_watcher()?.name();
     let value = format!("loop {}, watcher {watcher}", chosen.event_loop.name());
     chosen.event_loop.close()?;

@@ -1,15 +1,14 @@
 //! The life of the one child of `run`: spawn, signals, job control, exit.
 
 use std::{
-    cell::{Cell, OnceCell, RefCell},
+    cell::{Cell, OnceCell},
     error::Error,
     rc::Rc,
-    time::Duration,
 };
 
 use loophost::{
     Callback, Event, LoopHandle, RepeatCallback,
-    process::{self, Child, Command, SignalSet, SpawnError},
+    process::{self, Child, Command, SignalSet},
     signal,
 };
 use nix::{
@@ -24,12 +23,10 @@ use super::{
     FORWARDED,
     terminal::{self, Terminal},
 };
-use crate::{exit_status::Outcome, log, sys::signals};
-
-/// How long after the child's exit its watcher may take to tell of it.
-const WATCHER_S_TIME: Duration = Duration::from_secs(5);
+use crate::{exit_status::Outcome, log, missed_exit, sys::signals, watchdog::Watchdog};
 
 pub(super) struct Supervisor {
+    watchdog: Watchdog,
     event_loop: LoopHandle,
     /// The terminal, if it is lent to the child.
     terminal: Option<Terminal>,
@@ -41,13 +38,12 @@ pub(super) struct Supervisor {
     outcome: Cell<Option<Outcome>>,
     /// Whether the child has exited and the watcher was given its time to tell.
     overdue: Cell<bool>,
-    /// Why there is no child.
-    spawn_error: RefCell<Option<SpawnError>>,
 }
 
 impl Supervisor {
-    pub(super) fn new(event_loop: LoopHandle, terminal: Option<Terminal>) -> Rc<Self> {
+    pub(super) fn new(event_loop: LoopHandle, terminal: Option<Terminal>, watchdog: Watchdog) -> Rc<Self> {
         Rc::new(Self {
+            watchdog,
             event_loop,
             terminal,
             adopts: process::adopts_orphans(),
@@ -55,7 +51,6 @@ impl Supervisor {
             early: Cell::new(SignalSet::EMPTY),
             outcome: Cell::new(None),
             overdue: Cell::new(false),
-            spawn_error: RefCell::new(None),
         })
     }
 
@@ -74,31 +69,30 @@ impl Supervisor {
             terminal.take_back();
         }
         run?;
-        if let Some(error) = self.spawn_error.take() {
-            log::complain(&error);
-            return Ok(Outcome::NotStarted(error.kind()));
-        }
         self.outcome.get().ok_or_else(|| "the event loop stopped before the program had exited".into())
     }
 
     fn spawn(self: &Rc<Self>, command: Command) -> Result<(), loophost::Error> {
+        self.watchdog.running();
         let this = self.clone();
-        let on_exit = Callback::local(move |event| {
-            this.outcome.set(Some(Outcome::Exited(event.result as i32)));
-            this.event_loop.stop()
-        });
+        let on_exit = Callback::local(move |event| this.end(Outcome::Exited(event.result as i32)));
         // The signals are blocked and wait until they are subscribed to, below.
         self.early.set(signals::pending());
         let child = match process::subprocess_exec(&self.event_loop, command, on_exit) {
             Ok(child) => child,
             Err(error) => {
-                *self.spawn_error.borrow_mut() = Some(error);
-                return self.event_loop.stop();
+                let outcome = Outcome::NotStarted(error.kind());
+                log::complain(&error);
+                return self.end(outcome);
             }
         };
         tracing::debug!(pid = child.pid(), "started");
+        let pid = child.pid();
         // The cell is empty: this runs once.
         let _ = self.child.set(child);
+        if let Err(error) = self.tell_watchdog(pid) {
+            tracing::warn!("watching the plugin: {error}");
+        }
         let job_control = self.terminal.as_ref().map(|_| libc::SIGTSTP);
         FORWARDED.into_iter().chain(job_control).try_for_each(|signum| self.subscribe(signum)).or_else(
             |error| {
@@ -142,15 +136,15 @@ impl Supervisor {
         }
     }
 
-    /// A watcher that a plugin brought may lose its handler: a child that has exited is not waited for without end.
+    /// The watcher should tell of the child's exit now.
     fn expect_news(self: &Rc<Self>, child: &Child) {
-        if self.overdue.get() || !has_exited(child) {
+        if self.overdue.get() || !missed_exit::has_exited(child.pid()) {
             return;
         }
         self.overdue.set(true);
         let this = self.clone();
         let late = Callback::local(move |_| this.take_status());
-        if let Err(error) = self.event_loop.call_later(WATCHER_S_TIME, late) {
+        if let Err(error) = self.event_loop.call_later(missed_exit::PATIENCE, late) {
             tracing::warn!("waiting for the child watcher: {error}");
         }
     }
@@ -158,11 +152,40 @@ impl Supervisor {
     /// The watcher has said nothing.
     fn take_status(&self) -> Result<(), loophost::Error> {
         let (None, Some(child)) = (self.outcome.get(), self.child.get()) else { return Ok(()) };
-        process::reap(child.pid())?;
-        let Some(returncode) = child.returncode() else { return Ok(()) };
-        tracing::error!(pid = child.pid(), "the child watcher has not told of the exit of the program");
-        self.outcome.set(Some(Outcome::Exited(returncode)));
+        match missed_exit::returncode(child)? {
+            Some(returncode) => self.end(Outcome::Exited(returncode)),
+            None => Ok(()),
+        }
+    }
+
+    fn end(&self, outcome: Outcome) -> Result<(), loophost::Error> {
+        self.outcome.set(Some(outcome));
+        self.watchdog.ending(outcome);
         self.event_loop.stop()
+    }
+
+    /// Has the watchdog know of the child's exit, should the loop not notice it.
+    fn tell_watchdog(&self, pid: i64) -> Result<(), loophost::Error> {
+        if !self.watchdog.is_watching() {
+            return Ok(());
+        }
+        let watchdog = self.watchdog.clone();
+        let look = move || {
+            if missed_exit::has_exited(pid) {
+                watchdog.ending_unknown_to_loop(move || Outcome::Exited(missed_exit::returncode_of(pid)));
+            }
+        };
+        let on_sigchld = look.clone();
+        signal::subscribe(
+            libc::SIGCHLD,
+            RepeatCallback::new(move |_| {
+                on_sigchld();
+                Ok(())
+            }),
+        )?;
+        // It may have exited before.
+        look();
+        Ok(())
     }
 
     fn reap_adopted(&self) {
@@ -220,13 +243,6 @@ impl Supervisor {
         terminal.lend_again(child.pid() as i32);
         forward_to_group(child, libc::SIGCONT);
     }
-}
-
-/// Whether it has exited, reaped or not.
-fn has_exited(child: &Child) -> bool {
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    let state = || waitid(Id::Pid(Pid::from_raw(child.pid() as i32)), flags);
-    child.returncode().is_some() || matches!(state(), Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)))
 }
 
 /// Whether the kernel sends a signal to the leader of a session and not to a group: a terminal that hangs up.
