@@ -4,7 +4,7 @@
 
 use std::process::Command;
 
-use loophost_tests::{Plugins, binary, require};
+use loophost_tests::{Plugins, binary, loophost, require, run};
 
 #[test]
 fn completions_know_the_commands_and_the_shell_can_read_them() {
@@ -44,4 +44,12 @@ fn log_lines_may_be_objects() {
     assert_eq!((line["level"].as_str(), line["target"].as_str()), (Some("INFO"), Some("limited_policy")));
     assert_eq!(line["fields"]["made"], "1");
     assert!(line["timestamp"].is_string());
+}
+
+#[test]
+fn so_are_errors() {
+    let ended = run(loophost(["run", "--log-format", "json", "--", "/no/program"]));
+    let line: serde_json::Value = serde_json::from_str(&ended.stderr).unwrap();
+    assert_eq!((line["level"].as_str(), line["target"].as_str()), (Some("ERROR"), Some("loophost")));
+    assert!(line["fields"]["message"].as_str().unwrap().contains("/no/program"), "{line}");
 }

@@ -3,12 +3,18 @@
 use std::{
     error::Error,
     io::{self, IsTerminal, Write},
+    sync::OnceLock,
 };
 
+use serde_json::json;
 use tracing_subscriber::{
     Layer,
     filter::{LevelFilter, Targets},
-    fmt,
+    fmt::{
+        self,
+        format::Writer,
+        time::{FormatTime, SystemTime},
+    },
     layer::SubscriberExt,
     util::SubscriberInitExt,
 };
@@ -49,8 +55,12 @@ pub(crate) enum Format {
     Json,
 }
 
+/// The format of this process's lines, once [`init`] was called.
+static FORMAT: OnceLock<Format> = OnceLock::new();
+
 /// Begins to write log lines; once is enough.
 pub(crate) fn init(filter: &Filter, format: Format) {
+    let format = *FORMAT.get_or_init(|| format);
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let lines = fmt::layer()
         .with_ansi(!no_color && io::stderr().is_terminal())
@@ -69,7 +79,18 @@ pub(crate) fn complain(error: &dyn Error) {
     say(&error.to_string());
 }
 
-/// Says something that is not a log line.
+/// Says something whatever the log level, in the format of log lines.
 pub(crate) fn say(message: &str) {
-    let _ = writeln!(io::stderr().lock(), "loophost: {message}");
+    let line = match FORMAT.get().copied().unwrap_or_default() {
+        Format::Text => format!("loophost: {message}"),
+        Format::Json => {
+            let mut timestamp = String::new();
+            // Into a string nothing fails.
+            let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
+            let fields = json!({ "message": message });
+            json!({ "timestamp": timestamp, "level": "ERROR", "fields": fields, "target": "loophost" })
+                .to_string()
+        }
+    };
+    let _ = writeln!(io::stderr().lock(), "{line}");
 }
