@@ -13,9 +13,9 @@ use crate::services;
 
 /// Loads the plugin file at `path`, if `trust` allows it, and starts it. The same file twice is the same plugin.
 ///
-/// The order is: the path and who can change it, the open file and who can change that, what the file is, the versions in its descriptor, and only then the code of
-/// the plugin: its constructors, the check of its types, its `Plugin::init`. So nothing of a plugin that does not fit
-/// ever runs.
+/// The order is: the path and who can change it, the open file and who can change that, what the file is, the versions in
+/// its descriptor, and only then the code of the plugin: its constructors, the check of its types, its `Plugin::init`. So
+/// nothing of a plugin that does not fit ever runs.
 ///
 /// Any thread. A thread that loads a file which another one is just starting waits for that.
 ///

@@ -2,7 +2,10 @@
 
 use std::{
     os::fd::AsRawFd,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use super::{
@@ -17,11 +20,18 @@ pub(super) struct Delivery {
     process: Arc<Process>,
     event_loop: LoopHandle,
     on_exit: Mutex<Option<Callback>>,
+    /// Whether the watcher was wrong once, and one of ours watches too.
+    is_rewatched: AtomicBool,
 }
 
 impl Delivery {
     pub(super) fn new(process: Arc<Process>, event_loop: LoopHandle, on_exit: Callback) -> Arc<Self> {
-        Arc::new(Self { process, event_loop, on_exit: Mutex::new(Some(on_exit)) })
+        Arc::new(Self {
+            process,
+            event_loop,
+            on_exit: Mutex::new(Some(on_exit)),
+            is_rewatched: AtomicBool::new(false),
+        })
     }
 
     /// What a watcher gets. It keeps the process's pidfd open until it was called or dropped, as long as it is lent.
@@ -37,7 +47,9 @@ impl Delivery {
     fn deliver(self: &Arc<Self>, event: &Event) {
         let pid = i64::from(self.process.pid());
         if self.process.end().is_none() && matches!(table::reap(pid), Ok(Reaped::StillAlive)) {
-            self.watch_again(pid);
+            if !self.is_rewatched.swap(true, Relaxed) {
+                self.watch_again(pid);
+            }
             return;
         }
         let Some(on_exit) = lock(&self.on_exit).take() else { return };
