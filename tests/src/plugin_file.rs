@@ -1,10 +1,12 @@
 //! Plugin files in folders of our own.
 
 use std::{
-    fs,
+    fs::{self, File},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
+use loophost::Descriptor;
 use tempfile::TempDir;
 
 use crate::cdylib;
@@ -34,6 +36,29 @@ pub fn copy(package: &str, to: &Path) -> PathBuf {
 pub fn copy_of(from: &Path, to: &Path) -> PathBuf {
     let path = to.join(from.file_name().expect("a file has a name"));
     fs::copy(from, &path).expect("a plugin can be copied");
+    path
+}
+
+/// A copy of a package's plugin with other bytes at some offsets of its descriptor.
+///
+/// # Panics
+/// It does not build, or has no descriptor.
+pub fn with_descriptor(package: &str, to: &Path, patches: &[(usize, &[u8])]) -> PathBuf {
+    let path = copy(package, to);
+    let content = fs::read(&path).expect("the copy is there");
+    // The magic alone is in the code as well.
+    let size = (size_of::<Descriptor>() as u32).to_le_bytes();
+    let start: Vec<u8> = Descriptor::MAGIC.into_iter().chain(size).collect();
+    let descriptors = (0..content.len()).filter(|at| content[*at..].starts_with(&start));
+    let file = File::options().write(true).open(&path).expect("the copy is ours");
+    let mut found = 0;
+    for descriptor in descriptors {
+        found += 1;
+        for (at, bytes) in patches {
+            file.write_all_at(bytes, (descriptor + at) as u64).expect("the copy can be changed");
+        }
+    }
+    assert_ne!(found, 0, "{} has no descriptor", path.display());
     path
 }
 

@@ -15,7 +15,7 @@ use loophost::{
 };
 use loophost_tests::{
     cdylib_in, loophost,
-    plugin_file::{copy, copy_of, folder, offer},
+    plugin_file::{copy, copy_of, folder, offer, with_descriptor},
     run, trust,
 };
 
@@ -77,13 +77,9 @@ fn patched(folder: &Path, patches: &[(usize, &[u8])]) -> PathBuf {
 
 /// The good plugin with another version in its descriptor.
 fn with_versions(folder: &Path, versions: &[(usize, u32)]) -> PathBuf {
-    let content = fs::read(copy(GOOD, folder)).unwrap();
-    let size = (size_of::<Descriptor>() as u32).to_le_bytes();
-    let start: Vec<u8> = Descriptor::MAGIC.into_iter().chain(size).collect();
-    let descriptor = content.windows(start.len()).position(|bytes| bytes == start).unwrap();
-    let bytes: Vec<_> =
-        versions.iter().map(|(at, version)| (descriptor + at, version.to_le_bytes())).collect();
-    patched(folder, &bytes.iter().map(|(at, bytes)| (*at, &bytes[..])).collect::<Vec<_>>())
+    let bytes: Vec<_> = versions.iter().map(|(at, version)| (*at, version.to_le_bytes())).collect();
+    let patches: Vec<_> = bytes.iter().map(|(at, bytes)| (*at, &bytes[..])).collect();
+    with_descriptor(GOOD, folder, &patches)
 }
 
 #[test]

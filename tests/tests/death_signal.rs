@@ -60,10 +60,9 @@ fn without_a_death_signal_it_lives_on() {
 #[test]
 fn jobs_of_a_batch_die_with_loophost() {
     let folder = tempfile::tempdir().unwrap();
-    for policy in [None, Some("threaded")] {
-        let told = folder.path().join(policy.unwrap_or("default"));
-        let mut args = vec!["batch", "-j2"];
-        args.extend(policy.iter().flat_map(|watcher| ["--watcher", watcher]));
+    for watcher in ["auto", "pidfd", "threaded"] {
+        let told = folder.path().join(watcher);
+        let mut args = vec!["batch", "-j2", "--watcher", watcher];
         args.push("--");
         args.extend(PROGRAM);
         args.extend([":::", "x"]);

@@ -5,7 +5,7 @@
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     os::unix::fs::{FileExt, PermissionsExt, symlink},
-    path::{Path, PathBuf},
+    path::Path,
     ptr,
 };
 
@@ -13,8 +13,11 @@ use loophost::{
     ABI_MAJOR, ABI_MINOR, Descriptor, LoopHandle, OfferKind, Options, Policy, PolicyHandle,
     plugin::{self, Flaw, LoadError, OfferErrorKind, Plugin, Rule, Source},
 };
-use loophost_tests::{cdylib, trust};
-use tempfile::TempDir;
+use loophost_tests::{
+    cdylib,
+    plugin_file::{copy, copy_of, folder, with_descriptor},
+    trust,
+};
 
 const GOOD: &str = "loophost-fixture-good";
 
@@ -37,37 +40,6 @@ fn flaw_of(path: &Path) -> Flaw {
         (LoadError::Unusable { flaw, .. }, _) => flaw,
         (other, _) => panic!("{other:?}"),
     }
-}
-
-/// A fresh folder by its canonical name.
-fn folder() -> (TempDir, PathBuf) {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().canonicalize().unwrap();
-    (folder, path)
-}
-
-/// A fresh copy of a plugin: another file for the loader.
-fn copy(package: &str, to: &Path) -> PathBuf {
-    let path = to.join("libcopy.so");
-    fs::copy(cdylib(package), &path).unwrap();
-    path
-}
-
-/// A copy of the good plugin with other bytes at `offset` of its descriptor.
-fn with_descriptor(folder: &Path, offset: usize, bytes: &[u8]) -> PathBuf {
-    let path = copy(GOOD, folder);
-    let content = fs::read(&path).unwrap();
-    let magic = Descriptor::MAGIC;
-    let found: Vec<_> =
-        (0..content.len() - magic.len()).filter(|at| content[*at..].starts_with(&magic)).collect();
-    let file = OpenOptions::new().write(true).open(&path).unwrap();
-    for at in found {
-        // The magic alone is in the code as well; a descriptor has its size after it.
-        if content[at + 16..at + 20] == (size_of::<Descriptor>() as u32).to_le_bytes() {
-            file.write_all_at(bytes, (at + offset) as u64).unwrap();
-        }
-    }
-    path
 }
 
 /// A base that has no loops of its own.
@@ -220,12 +192,6 @@ fn a_file_that_is_no_library_is_refused_for_what_it_is() {
     assert_eq!(flaw_of(&program), Flaw::Executable);
 }
 
-fn copy_of(from: &Path, to: &Path) -> PathBuf {
-    let path = to.join("libprogram.so");
-    fs::copy(from, &path).unwrap();
-    path
-}
-
 #[test]
 fn a_device_or_pipe_is_refused_without_waiting_for_it() {
     let (_folder, folder) = folder();
@@ -290,14 +256,14 @@ fn nothing_of_a_refused_plugin_runs() {
 #[test]
 fn other_builds_of_the_right_abi_are_refused_too() {
     let (_folder, folder) = folder();
-    let flags = with_descriptor(&folder, 32, &Descriptor::PANIC_ABORT.to_le_bytes());
+    let flags = with_descriptor(GOOD, &folder, &[(32, &Descriptor::PANIC_ABORT.to_le_bytes())]);
     let (error, message) = refused(&flags);
     assert!(matches!(error, LoadError::PanicAbort { .. }), "{message}");
-    let abi_stable = with_descriptor(&folder, 40, b"9.8.7\0");
+    let abi_stable = with_descriptor(GOOD, &folder, &[(40, b"9.8.7\0")]);
     let (error, message) = refused(&abi_stable);
     assert!(matches!(error, LoadError::AbiStable { .. }), "{message}");
     assert!(message.contains("9.8.7") && message.contains(Descriptor::ABI_STABLE), "{message}");
-    let no_text = with_descriptor(&folder, 56, b"\xff");
+    let no_text = with_descriptor(GOOD, &folder, &[(56, b"\xff")]);
     assert_eq!(flaw_of(&no_text), Flaw::DamagedDescriptor);
 }
 

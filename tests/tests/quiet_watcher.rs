@@ -34,14 +34,15 @@ fn children_run_on_it_and_each_exit_is_logged() {
 
         let event_loop = builtin::loops::new("selector", &Options::new()).unwrap();
         let left = Arc::new(AtomicUsize::new(CHILDREN));
-        let children = Arc::new(Mutex::new(Vec::new()));
+        let (children, results) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
         let (here, started, waiting) = (event_loop.clone(), children.clone(), left.clone());
+        let told = results.clone();
         // From inside the loop, because that is the one which a PidfdChildWatcher uses.
         let start_all = Callback::new(move |_| {
             for n in 0..CHILDREN {
-                let (left, ended) = (waiting.clone(), here.clone());
+                let (left, told, ended) = (waiting.clone(), told.clone(), here.clone());
                 let on_exit = Callback::new(move |event| {
-                    assert_eq!(event.result, n as i64);
+                    told.lock().unwrap().push((n as i64, event.result));
                     if left.fetch_sub(1, SeqCst) == 1 { ended.stop() } else { Ok(()) }
                 });
                 let command = Command::new("sh").args(["-c", &format!("exit {n}")]);
@@ -53,6 +54,7 @@ fn children_run_on_it_and_each_exit_is_logged() {
         event_loop.run_forever().unwrap();
         event_loop.close().unwrap();
         assert_eq!(left.load(SeqCst), 0);
+        assert!(results.lock().unwrap().iter().all(|(n, result)| n == result), "{results:?}");
         let text = lines.take();
         for (n, child) in children.lock().unwrap().iter().enumerate() {
             let line = format!("INFO quiet_watcher: a child has exited pid={} returncode={n}", child.pid());
