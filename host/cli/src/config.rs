@@ -66,17 +66,21 @@ fn file_at(path: &Path, trust: &Trust) -> Result<File, ReadError> {
     let failed = |problem| ReadError { path: path.into(), problem };
     let unreadable = |error| failed(Problem::Io(error));
     // Before trust, which would say of a file that is not there that nobody knows whose it is.
-    fs::metadata(path).map_err(unreadable)?;
+    let found = fs::metadata(path).map_err(unreadable)?;
+    // Nor would it be wise to change who may write to a device.
+    if !found.is_file() {
+        return Err(failed(Problem::NoFile));
+    }
     let canonical = trust.resolve(path).map_err(|distrust| failed(Problem::Distrusted(distrust)))?;
     // Neither a pipe nor a terminal makes it wait.
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(&canonical).map_err(unreadable)?;
     trust.check_open(&canonical, &file).map_err(|distrust| failed(Problem::Distrusted(distrust)))?;
-    let found = file.metadata().map_err(unreadable)?;
-    if !found.is_file() {
+    let opened = file.metadata().map_err(unreadable)?;
+    if !opened.is_file() {
         return Err(failed(Problem::NoFile));
     }
-    if found.len() > MOST_BYTES {
+    if opened.len() > MOST_BYTES {
         return Err(failed(Problem::TooLarge));
     }
     let mut bytes = Vec::new();

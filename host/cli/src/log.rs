@@ -1,9 +1,12 @@
 //! What loophost says: errors, and log lines of the library and of plugins, on standard error.
 
+mod stderr;
+
 use std::{
     error::Error,
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     sync::OnceLock,
+    time::Duration,
 };
 
 use serde_json::json;
@@ -18,6 +21,12 @@ use tracing_subscriber::{
     layer::SubscriberExt,
     util::SubscriberInitExt,
 };
+
+use self::stderr::LogLines;
+use crate::printable::printable;
+
+/// How long there may be no room for what must be said.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Which log lines are written: a level (`info`), or a filter (`warn,loophost=debug,limited_policy=trace`).
 #[derive(Clone, Debug)]
@@ -64,7 +73,7 @@ pub(crate) fn init(filter: &Filter, format: Format) {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let lines = fmt::layer()
         .with_ansi(!no_color && io::stderr().is_terminal())
-        .with_writer(io::stderr)
+        .with_writer(|| LogLines)
         // It would be told with eprintln!, which panics when standard error is closed.
         .log_internal_errors(false);
     let lines = match format {
@@ -81,16 +90,21 @@ pub(crate) fn complain(error: &dyn Error) {
 
 /// Says something whatever the log level, in the format of log lines.
 pub(crate) fn say(message: &str) {
-    let line = match FORMAT.get().copied().unwrap_or_default() {
-        Format::Text => format!("loophost: {message}"),
+    stderr::write_within(line(message).as_bytes(), LAST_WORDS);
+}
+
+/// A line of our own.
+fn line(message: &str) -> String {
+    match FORMAT.get().copied().unwrap_or_default() {
+        Format::Text => format!("loophost: {}\n", printable(message)),
         Format::Json => {
             let mut timestamp = String::new();
             // Into a string nothing fails.
             let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
             let fields = json!({ "message": message });
-            json!({ "timestamp": timestamp, "level": "ERROR", "fields": fields, "target": "loophost" })
-                .to_string()
+            let line =
+                json!({ "timestamp": timestamp, "level": "ERROR", "fields": fields, "target": "loophost" });
+            format!("{line}\n")
         }
-    };
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    }
 }

@@ -15,6 +15,7 @@ mod missed_exit;
 mod output;
 mod owner;
 mod plugins;
+mod printable;
 mod run;
 mod settings;
 mod source;

@@ -13,8 +13,11 @@ impl FromStr for Owner {
 
     /// A number, or the name of a user of this system.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Ok(uid) = text.parse() {
-            return Ok(Self(uid));
+        match text.parse() {
+            // What chown(2) takes for "do not change".
+            Ok(u32::MAX) => return Err(format!("{text} is nobody's number")),
+            Ok(uid) => return Ok(Self(uid)),
+            Err(_) => {}
         }
         match User::from_name(text) {
             Ok(Some(user)) => Ok(Self(user.uid.as_raw())),

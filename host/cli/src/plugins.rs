@@ -15,6 +15,7 @@ use crate::{
     args::{Args, Plugin},
     exit_status::Outcome,
     output,
+    printable::{one_line, printable},
     settings::{self, Settings},
 };
 
@@ -33,10 +34,11 @@ fn list(out: &mut impl Write, settings: &Settings) -> Result<(), Box<dyn Error>>
     for Listed { name, path, origin, inspected, .. } in settings.search.list(&settings.trust) {
         match inspected {
             Ok(inspected) => {
-                print_offers(out, &name, &inspected.metadata, &format!("{} ({origin})", path.display()))?;
+                let source = one_line(&format!("{} ({origin})", path.display()));
+                print_offers(out, &one_line(&name), &inspected.metadata, &source)?;
             }
             Err(error) => {
-                let reason = error.to_string();
+                let (name, reason) = (one_line(&name), printable(&error.to_string()));
                 writeln!(out, "{name}\n    cannot be used: {}", reason.replace('\n', "\n    "))?;
             }
         }
@@ -71,14 +73,16 @@ fn inspect(out: &mut impl Write, settings: &Settings, plugin: &OsStr) -> Result<
     print_inspected(out, &inspected)?;
     match inspected.check_trust(&settings.trust).and_then(|()| inspected.check()) {
         Ok(()) => writeln!(out, "usable    yes")?,
-        Err(error) => writeln!(out, "usable    no: {}", error.to_string().replace('\n', "\n          "))?,
+        Err(error) => {
+            writeln!(out, "usable    no: {}", printable(&error.to_string()).replace('\n', "\n          "))?
+        }
     }
     Ok(())
 }
 
 fn print_inspected(out: &mut impl Write, inspected: &Inspected) -> io::Result<()> {
     let Inspected { path, descriptor, metadata, .. } = inspected;
-    writeln!(out, "file      {}", path.display())?;
+    writeln!(out, "file      {}", one_line(&path.display().to_string()))?;
     writeln!(out, "name      {} {}", metadata.name, metadata.version)?;
     writeln!(out, "summary   {}", metadata.summary)?;
     writeln!(

@@ -48,7 +48,9 @@ impl Settings {
         let log = log_layers(common, &files)?;
         log::init(&filter(&log), common.log_format);
         // After that, for it may warn.
-        let flag = common.plugin_path.iter().map(path::absolute).collect::<io::Result<Vec<_>>>()?;
+        let flag = common.plugin_path.iter().map(path::absolute).collect::<io::Result<Vec<_>>>();
+        let flag =
+            flag.map_err(|error| format!("--plugin-path: the current folder cannot be told: {error}"))?;
         let configured = files.iter().flat_map(|file| file.plugin_path.iter().map(|said| said.value.clone()));
         let search = SearchPath::configured(flag, configured);
         Ok(Self { trust: trust_in(&owners), files, owners, search, log })

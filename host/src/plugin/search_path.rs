@@ -210,7 +210,9 @@ fn file_names(name: &str) -> [String; 2] {
 
 /// The name that `find` would find a file by; `None` if its name is not that of a library.
 fn plugin_name(path: &Path) -> Option<String> {
-    let stem = path.file_name()?.to_str()?.strip_prefix("lib")?.strip_suffix(".so")?;
+    // What is no text cannot be found by a name; it is shown all the same.
+    let file_name = path.file_name()?.to_string_lossy();
+    let stem = file_name.strip_prefix("lib")?.strip_suffix(".so")?;
     let name = stem.strip_prefix("loophost_").unwrap_or(stem);
     (!name.is_empty()).then(|| name.replace('_', "-"))
 }
@@ -224,7 +226,7 @@ fn warn_unsearchable(folder: &Path, error: &io::Error) {
     tracing::warn!("{}: it cannot be searched for plugins: {error}", folder.display());
 }
 
-/// The files in `folder` that are called as libraries are, by name.
+/// The files in `folder` that are called as libraries are, by the names of the plugins.
 fn libraries(folder: &Path) -> Vec<PathBuf> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -236,9 +238,13 @@ fn libraries(folder: &Path) -> Vec<PathBuf> {
         }
     };
     let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
-    let mut paths: Vec<_> = paths.filter(|path| plugin_name(path).is_some()).collect();
-    paths.sort();
-    paths
+    let mut named: Vec<_> = paths.filter_map(|path| Some((plugin_name(&path)?, path))).collect();
+    // Of two with one name, the one that `find` would find comes first.
+    named.sort_by_cached_key(|(name, path)| {
+        let rank = file_names(name).iter().position(|file| path.ends_with(file));
+        (name.clone(), rank.unwrap_or(usize::MAX), path.clone())
+    });
+    named.into_iter().map(|(_, path)| path).collect()
 }
 
 /// Whether cargo puts what it builds into this folder: `target/debug` and its like.

@@ -2,12 +2,16 @@
 
 use std::{
     fs::File,
-    io::{self, PipeWriter},
+    io::{self, PipeReader, PipeWriter, Write},
     os::{fd::AsRawFd, unix::process::CommandExt},
     process::Command,
 };
 
-use loophost_tests::loophost;
+use loophost_tests::{Started, eventually, loophost, proc, run};
+use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
+    sys::signal::Signal,
+};
 
 use crate::{promise::refused, sandbox::Sandbox};
 
@@ -26,6 +30,15 @@ const PRINTING: [&[&str]; 8] = [
 /// The writing end of a pipe that nobody reads.
 fn unread() -> PipeWriter {
     io::pipe().unwrap().1
+}
+
+/// A pipe that takes no more, and its reader, who reads nothing.
+fn full() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = io::pipe().unwrap();
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    while writer.write(&[b'.'; 4096]).is_ok() {}
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+    (reader, writer)
 }
 
 /// Makes `file` the descriptor `number` of a command.
@@ -144,6 +157,23 @@ fn nobody_has_to_read_the_log() {
             assert_eq!(ended.status.code(), Some(status), "{args:?}");
         }
     }
+}
+
+#[test]
+fn nobody_has_to_read_the_log_soon() {
+    for args in [&["run", "--", "/no/such/program"][..], &["batch", "/no/such/program", ":::", "1"]] {
+        let (_reader, writer) = full();
+        let mut command = loophost(args);
+        redirect(&mut command, writer, 2);
+        assert_eq!(run(command).code(), 127);
+    }
+    let (_reader, writer) = full();
+    let mut command = loophost(["--log", "trace", "run", "--", "sleep", "600"]);
+    redirect(&mut command, writer, 2);
+    let started = Started::new(command);
+    eventually("the program", || proc::children(started.pid()).pop());
+    started.signal(Signal::SIGTERM);
+    assert_eq!(started.wait().code(), 143);
 }
 
 #[test]

@@ -162,8 +162,10 @@ impl Reader<'_> {
         list(key, value)?
             .map(|value| {
                 let text = match value.get_ref() {
-                    DeValue::String(text) => text,
-                    DeValue::Integer(_) => &self.text[value.span()],
+                    DeValue::String(text) => text.to_string(),
+                    // A number in any way that TOML has of writing one.
+                    DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+                        .map_or_else(|_| number.to_string(), |number| number.to_string()),
                     _ => return Err(must_be(key, "a list of users, by number or name", value)),
                 };
                 let owner = text.parse().map_err(|error| (value.span(), format!("{key}: {error}")))?;
@@ -220,7 +222,7 @@ mod tests {
     fn every_key_is_read_with_its_line() {
         let file = parse(
             "# comment\npolicy = \"poll\"\nwatcher = \"/opt/w.so#x\"\nplugin-path = [\n  \"/opt/a\",\n  \"/opt/b\",\n]\n\
-             trust-owner = [1000, \"root\"]\nlog = \"info\"\nfallback = true\n[policy-options]\nmax = 1\n\
+             trust-owner = [1000, \"root\", 0x3e8, 1_000]\nlog = \"info\"\nfallback = true\n[policy-options]\nmax = 1\n\
              [watcher-options]\nfast = true\nname = \"n\"\nratio = 0.50\n",
         )
         .unwrap();
@@ -234,7 +236,7 @@ mod tests {
         let folders: Vec<_> = file.plugin_path.iter().map(|said| line(&said.source)).collect();
         assert_eq!(folders, [5, 6]);
         let owners: Vec<_> = file.trust_owner.iter().map(|said| said.value.0).collect();
-        assert_eq!(owners, [1000, 0]);
+        assert_eq!(owners, [1000, 0, 1000, 1000]);
         assert!(file.fallback.unwrap().value);
         let (key, max) = &file.policy_options[0];
         assert_eq!((&**key, &*max.value, line(&max.source)), ("max", "1", 12));

@@ -31,7 +31,7 @@ pub(super) struct PluginFile {
     pub(super) offers: Vec<String>,
     /// Why it cannot be loaded.
     pub(super) rejected: Option<String>,
-    /// An earlier folder has a plugin of this name, so this one is found by its path only.
+    /// Another file of this name comes before it, so this one is found by its path only.
     pub(super) shadowed: bool,
 }
 

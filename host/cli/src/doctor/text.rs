@@ -7,6 +7,7 @@ use super::{
     finding::{Finding, Level},
     plugins::Folder,
 };
+use crate::printable::one_line;
 
 /// Lines that fit a terminal where the facts do; `color` marks the levels.
 pub(super) fn render(report: &Report, color: bool) -> String {
@@ -65,7 +66,7 @@ fn list(out: &mut String, folder: &Folder, color: bool) {
     }
     for file in &folder.files {
         let level = if file.rejected.is_some() { Level::Warning } else { Level::Ok };
-        let shadowed = if file.shadowed { " (an earlier folder has one of this name)" } else { "" };
+        let shadowed = if file.shadowed { " (another one of this name comes before it)" } else { "" };
         let name = file.path.file_name().unwrap_or_default().display().to_string();
         let offers =
             if file.offers.is_empty() { String::new() } else { format!(": {}", file.offers.join(", ")) };
@@ -91,9 +92,4 @@ fn label(level: Level, color: bool) -> String {
         Level::Problem => ("problem", 31),
     };
     if color { format!("\x1b[{code}m{name:8}\x1b[0m") } else { format!("{name:8}") }
-}
-
-/// A name in a file system may hold anything, also what a terminal obeys.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
