@@ -53,7 +53,25 @@ pub const FROM_KERNEL: u32 = 1;
 /// program itself; `Os` if the first subscription cannot make the broker's thread or descriptor.
 pub fn subscribe(signum: i32, callback: RepeatCallback) -> Result<HandleId, Error> {
     check(signum)?;
-    broker::get().subscribe(signum, callback)
+    broker::get().subscribe(signum, false, callback)
+}
+
+/// Bit of the flags of an event that says: no signal has arrived here, look all the same.
+pub(crate) const PULSE: u32 = 1 << 1;
+
+/// As [`subscribe`], and once a second the callback is called with [`PULSE`], after [`verify`].
+///
+/// For who would lose a child if a signal were lost, for a signal can be taken away: other code of the program may
+/// ignore it, put a handler of its own in place, or block it in all threads and read it by itself.
+pub(crate) fn subscribe_with_pulse(signum: i32, callback: RepeatCallback) -> Result<HandleId, Error> {
+    check(signum)?;
+    broker::get().subscribe(signum, true, callback)
+}
+
+/// If there are subscribers: sees to it that the signal still arrives here, whatever other code has done to its
+/// disposition since. One system call. Any thread.
+pub(crate) fn verify(signum: i32) -> Result<(), Error> {
+    broker::get().verify(signum)
 }
 
 /// Ends a subscription; false if there was none. When it returns the callback is not running and will not run again;

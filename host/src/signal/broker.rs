@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread::{self, ThreadId},
+    time::{Duration, Instant},
 };
 
 use loophost_plugin_api::__private::guard;
@@ -17,7 +18,7 @@ use nix::{
     sys::eventfd::{EfdFlags, EventFd},
 };
 
-use super::{FROM_KERNEL, handler, mask, name};
+use super::{FROM_KERNEL, PULSE, handler, mask, name};
 use crate::{
     Error, Event, EventKind, HandleId, RepeatCallback,
     process::{SignalSet, lock},
@@ -29,6 +30,9 @@ use crate::{
 
 /// Enough for callbacks that hop to a loop or write a log line.
 const STACK_SIZE: usize = 256 * 1024;
+
+/// Between two pulses, for those who want them.
+const PERIOD: Duration = Duration::from_secs(1);
 
 /// The broker of this process.
 pub(super) fn get() -> &'static Broker {
@@ -50,11 +54,15 @@ struct State {
     subscriptions: Vec<Subscription>,
     /// What the service thread is calling now.
     calling: Option<HandleId>,
+    /// Whether it was told already that other code replaces our handlers.
+    was_displaced: bool,
 }
 
 struct Subscription {
     id: HandleId,
     signum: i32,
+    /// Whether it is called once a second too, whatever has arrived.
+    pulses: bool,
     /// `None` while it is being called.
     callback: Option<RepeatCallback>,
 }
@@ -62,6 +70,8 @@ struct Subscription {
 /// What the broker's thread and those who subscribe share.
 struct Service {
     thread: ThreadId,
+    /// Wakes it.
+    wake: &'static EventFd,
     /// `None` if no signal is reserved. Never closed: the thread reads from it.
     signalfd: Option<&'static SignalFd>,
 }
@@ -71,7 +81,12 @@ impl Broker {
         lock(&self.state)
     }
 
-    pub(super) fn subscribe(&'static self, signum: i32, callback: RepeatCallback) -> Result<HandleId, Error> {
+    pub(super) fn subscribe(
+        &'static self,
+        signum: i32,
+        pulses: bool,
+        callback: RepeatCallback,
+    ) -> Result<HandleId, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let (id, displaced) = {
             let mut state = self.lock();
@@ -86,16 +101,32 @@ impl Broker {
                 handler::install(signum)? && subscribed
             };
             let id = HandleId(NEXT.fetch_add(1, Relaxed));
-            state.subscriptions.push(Subscription { id, signum, callback: Some(callback) });
+            state.subscriptions.push(Subscription { id, signum, pulses, callback: Some(callback) });
+            if pulses && let Some(service) = &state.service {
+                // It may be asleep without end.
+                let _ = service.wake.write(1);
+            }
             (id, displaced)
         };
         if displaced {
-            tracing::warn!(
-                "other code had replaced the handler of {}; it is in place again and calls the other one",
-                name(signum)
-            );
+            warn_displaced(signum);
         }
         Ok(id)
+    }
+
+    /// Looks whether the handler of a signal that somebody has subscribed to is still ours, and puts it back if not.
+    pub(super) fn verify(&self, signum: i32) -> Result<(), Error> {
+        let mut state = self.lock();
+        if mask::reserved().contains(signum) || !state.is_subscribed(signum) || !handler::install(signum)? {
+            return Ok(());
+        }
+        // Who does it again and again need not be told of again and again.
+        let is_news = !std::mem::replace(&mut state.was_displaced, true);
+        drop(state);
+        if is_news {
+            warn_displaced(signum);
+        }
+        Ok(())
     }
 
     pub(super) fn unsubscribe(&self, id: HandleId) -> Result<bool, Error> {
@@ -127,16 +158,35 @@ impl Broker {
         event.aux = u64::from(arrival.sender);
         // Those of now: what is subscribed from inside a callback waits for the next arrival.
         let ids: Vec<_> = self.lock().of(arrival.signum).map(|subscription| subscription.id).collect();
-        for id in ids {
-            // It may have been unsubscribed since.
-            let Some(mut callback) = self.begin_call(id) else { continue };
-            let result = callback.call(&event);
-            let callback_name = callback.name();
-            self.end_call(id, callback);
-            if let Err(error) = result {
-                tracing::error!("{callback_name}, called for {}: {error}", name(arrival.signum));
+        ids.into_iter().for_each(|id| self.call(id, arrival.signum, &event));
+    }
+
+    /// Calls those who want to be called in any case.
+    fn pulse(&self) {
+        let pulsing = self.lock().pulsing();
+        for (id, signum) in pulsing {
+            if let Err(error) = self.verify(signum) {
+                tracing::error!("{error}");
             }
+            let mut event = Event::with_result(EventKind::SIGNAL, i64::from(signum));
+            event.flags = PULSE;
+            self.call(id, signum, &event);
         }
+    }
+
+    fn call(&self, id: HandleId, signum: i32, event: &Event) {
+        // It may have been unsubscribed since.
+        let Some(mut callback) = self.begin_call(id) else { return };
+        let result = callback.call(event);
+        let callback_name = callback.name();
+        self.end_call(id, callback);
+        if let Err(error) = result {
+            tracing::error!("{callback_name}, called for {}: {error}", name(signum));
+        }
+    }
+
+    fn has_pulses(&self) -> bool {
+        self.lock().subscriptions.iter().any(|subscription| subscription.pulses)
     }
 
     fn begin_call(&self, id: HandleId) -> Option<RepeatCallback> {
@@ -161,6 +211,11 @@ impl State {
 
     fn is_subscribed(&self, signum: i32) -> bool {
         self.of(signum).next().is_some()
+    }
+
+    fn pulsing(&self) -> Vec<(HandleId, i32)> {
+        let pulsing = self.subscriptions.iter().filter(|subscription| subscription.pulses);
+        pulsing.map(|subscription| (subscription.id, subscription.signum)).collect()
     }
 
     fn subscribed(&self) -> SignalSet {
@@ -211,9 +266,16 @@ impl State {
     }
 }
 
+fn warn_displaced(signum: i32) {
+    tracing::warn!(
+        "other code had replaced the handler of {}; it is in place again and calls the other one",
+        name(signum)
+    );
+}
+
 /// What the broker's thread waits for; the thread never ends, so the handler always has something to write to.
 struct Sources {
-    wake: EventFd,
+    wake: &'static EventFd,
     signalfd: Option<&'static SignalFd>,
 }
 
@@ -226,6 +288,7 @@ impl Service {
         };
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
             .map_err(|errno| failed(errno.into()))?;
+        let wake: &EventFd = Box::leak(Box::new(wake));
         let (fd, signalfd) = (wake.as_fd().as_raw_fd(), signalfd.map(|fd| &*Box::leak(Box::new(fd))));
         let sources = Sources { wake, signalfd };
         let serving = signal_set::with_all_blocked(|| {
@@ -236,20 +299,26 @@ impl Service {
         });
         let serving = serving.and_then(|spawned| spawned).map_err(failed)?;
         signal_handler::wake_by(fd);
-        Ok(Self { thread: serving.thread().id(), signalfd })
+        Ok(Self { thread: serving.thread().id(), wake, signalfd })
     }
 }
 
 impl Sources {
     fn serve(self, broker: &Broker) {
+        let mut pulsed = Instant::now();
         loop {
             let delivered = guard(|| {
-                self.wait();
+                let has_pulses = broker.has_pulses();
+                self.wait(has_pulses.then(|| PERIOD.saturating_sub(pulsed.elapsed())));
                 // Read before the signals are taken, so that one that comes in between wakes us again.
                 let _ = self.wake.read();
                 signal_handler::take_arrived().for_each(|arrival| broker.deliver(arrival));
                 while let Some(arrival) = self.next_reserved() {
                     broker.deliver(arrival);
+                }
+                if has_pulses && pulsed.elapsed() >= PERIOD {
+                    broker.pulse();
+                    pulsed = Instant::now();
                 }
                 Ok(())
             });
@@ -259,11 +328,15 @@ impl Sources {
         }
     }
 
-    /// Waits until there may be something to take.
-    fn wait(&self) {
+    /// Waits until there may be something to take, but not for longer than `limit`.
+    fn wait(&self, limit: Option<Duration>) {
         let mut fds = vec![PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
         fds.extend(self.signalfd.map(|signalfd| PollFd::new(signalfd.as_fd(), PollFlags::POLLIN)));
-        match poll(&mut fds, PollTimeout::NONE) {
+        let timeout = limit.map_or(PollTimeout::NONE, |limit| {
+            // Rounded up, or the last millisecond would be spent in turns that do nothing.
+            PollTimeout::try_from(limit.as_millis() + 1).unwrap_or(PollTimeout::MAX)
+        });
+        match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => tracing::error!("waiting for signals: {errno}"),
         }
