@@ -38,7 +38,7 @@ pub use orphans::orphans;
 pub use pidfd_probe::PidfdProbe;
 pub use signal_set::SignalSet;
 pub(crate) use small_thread::spawn_small_thread;
-pub(crate) use table::valid_pid;
+pub(crate) use table::{Next, Whose, claim, reap_next, valid_pid};
 
 use crate::{Error, host::Reaped};
 

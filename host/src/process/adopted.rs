@@ -2,7 +2,7 @@
 
 use nix::unistd::getpid;
 
-use super::table;
+use super::table::{self, Next, Whose};
 use crate::Error;
 
 /// Whether the orphans among this process's descendants become its children: as PID 1 of a container, or as a
@@ -27,7 +27,8 @@ pub fn adopts_orphans() -> bool {
 /// `Os` if the kernel refuses to tell.
 pub fn reap_adopted() -> Result<usize, Error> {
     let mut reaped = 0;
-    while table::reap_stranger().map_err(|error| Error::os(&error, "reaping adopted orphans"))? {
+    let next = || table::reap_next(Whose::Strangers);
+    while let Next::Reaped { .. } = next().map_err(|error| Error::os(&error, "reaping adopted orphans"))? {
         reaped += 1;
     }
     Ok(reaped)

@@ -82,9 +82,8 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        if self.process.end().is_none() {
-            orphans::adopt(self.process.clone());
-        }
+        // Also one that has ended: its status may be kept for us.
+        orphans::adopt(self.process.clone());
     }
 }
 

@@ -107,15 +107,12 @@ pub(super) fn reap(pid: i64) -> Result<Reaped, Error> {
 /// process has a handle.
 pub(super) fn reap_unclaimed(process: &Arc<Process>) -> bool {
     let mut table = table();
-    if process.end().is_some() {
-        return true;
-    }
-    let taken = take(process);
-    if matches!(taken, Ok(Reaped::StillAlive)) {
-        return false;
-    }
+    let taken = if process.end().is_some() { Ok(()) } else { take(process).map(drop) };
     if taken.is_err() {
         let _ = process.end.set(Reaped::Lost);
+    }
+    if process.end().is_none() {
+        return false;
     }
     if let Some(entry) = table.get_mut(&process.pid)
         && Arc::ptr_eq(&entry.process, process)
@@ -132,18 +129,60 @@ pub(super) fn reap_unclaimed(process: &Arc<Process>) -> bool {
     true
 }
 
-/// Reaps a child that has exited and is not ours; false if there is none. One of ours that comes first hides the others
-/// until its keeper has reaped it.
-pub(super) fn reap_stranger() -> io::Result<bool> {
+/// Whose statuses [`reap_next`] may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// Of processes that were started here.
+    Ours,
+    /// Of all others: adopted orphans, and what other code of the program has forked.
+    Strangers,
+    Everybody,
+}
+
+/// What [`reap_next`] has found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Next {
+    /// The status of one was taken. One of ours keeps it for its keeper, until somebody [`claim`]s it.
+    Reaped { pid: i32, end: Reaped, ours: bool },
+    /// The first that has exited is not among those that were meant. It hides the others until somebody reaps it.
+    InTheWay,
+    /// Nobody else has exited.
+    Nobody,
+}
+
+/// Takes the status of some child that has exited, and marks it gone if it is ours. Never waits for a child, but for
+/// processes that are being started.
+pub(crate) fn reap_next(whose: Whose) -> io::Result<Next> {
+    // Who was just born and is not entered yet would be taken for a stranger.
     let _no_births = birth().write().unwrap_or_else(PoisonError::into_inner);
     // While this is held nobody of ours reaps, so the pid still means the same child below.
-    let table = table();
-    let Some(pid) = wait::peek_any()? else { return Ok(false) };
-    if table.get(&pid).is_some_and(|entry| entry.process.end().is_none()) {
-        return Ok(false);
+    let mut table = table();
+    while let Some(pid) = wait::peek_any()? {
+        let ours = table.get_mut(&pid).filter(|entry| entry.process.end().is_none());
+        let (end, ours) = match (ours, whose) {
+            (Some(_), Whose::Strangers) | (None, Whose::Ours) => return Ok(Next::InTheWay),
+            (Some(entry), _) => {
+                let end = take(&entry.process).map_err(io::Error::other)?;
+                entry.unclaimed = true;
+                (end, true)
+            }
+            (None, _) => match wait::take(pid, None)? {
+                Waited::Exited(exit) => (Reaped::Exited(exit), false),
+                // Whoever else has a claim on it was faster.
+                Waited::Alive | Waited::NoChild => continue,
+            },
+        };
+        return Ok(Next::Reaped { pid, end, ours });
     }
-    // Whoever else has a claim on it has taken it by now, or it is reaped here.
-    Ok(matches!(wait::take(pid, None)?, Waited::Exited(_)))
+    Ok(Next::Nobody)
+}
+
+/// The status that [`reap_next`] has taken is on its way to whoever waits for it: it need not be kept.
+pub(crate) fn claim(pid: i32) {
+    let mut table = table();
+    if table.get(&pid).is_some_and(|entry| entry.unclaimed) {
+        table.remove(&pid);
+    }
 }
 
 /// The handle of a process is gone: nobody can ask any more for a status that is kept.
