@@ -21,6 +21,10 @@ static DESCRIPTOR: Descriptor = Descriptor::new(concat!(
     "\noffer=policy:default\noffer.summary=one loop for each thread, made by the selector of the system",
     "\noffer=watcher:pidfd\noffer.summary=a pidfd for each child, watched by one loop",
     "\noffer=watcher:threaded\noffer.summary=a thread for each child, works everywhere",
+    "\noffer=watcher:safe\noffer.summary=SIGCHLD, then a look at each of its children",
+    "\noffer=watcher:fast\noffer.summary=SIGCHLD, then reaps every child of the process, also those of other code",
+    "\noffer.option.polite=leave the children of other code alone (true or false)",
+    "\noffer=watcher:multi-loop\noffer.summary=SIGCHLD for loops in any thread",
     "\noffer=watcher:auto\noffer.summary=pidfd if it really works here, else threaded",
 ));
 
@@ -41,14 +45,14 @@ impl Plugin for Builtin {
         options: &Options,
         _base: Option<WatcherHandle>,
     ) -> Result<WatcherHandle, Error> {
-        watchers::new(name, options)
+        watchers::new_for_plugin(name, options)
     }
 }
 
 /// The names of the built-in policies.
 pub const POLICIES: [&str; 1] = ["default"];
 /// The names of the built-in watchers.
-pub const WATCHERS: [&str; 3] = ["auto", "pidfd", "threaded"];
+pub const WATCHERS: [&str; 6] = ["auto", "fast", "multi-loop", "pidfd", "safe", "threaded"];
 
 /// The built-ins as a plugin, for everything that works with plugins.
 pub fn plugin() -> &'static plugin::Plugin {

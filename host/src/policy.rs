@@ -35,9 +35,8 @@
 //! makes its own as a fresh process would; those of the parent are neither used nor closed.
 //!
 //! # Deprecations
-//! What asyncio deprecates in the version of the [`Profile`] is a `tracing` event of level warn and target
-//! `loophost::deprecated`. Its field `code` never changes: `implicit_event_loop`, `get_child_watcher` or
-//! `set_child_watcher`; `caller` is the place of the call. Only what users call emits them, not the host's own use.
+//! What asyncio deprecates in the version of the [`Profile`] is a `tracing` event of target `loophost::deprecated`, see
+//! [`Deprecation`], which also silences it. Only what users call emits them, not the host's own use.
 
 mod default;
 mod deprecated;
@@ -51,7 +50,8 @@ use std::{
 };
 
 pub use default::DefaultEventLoopPolicy;
-use deprecated::Deprecation;
+pub use deprecated::Deprecation;
+pub(crate) use deprecated::called_from;
 pub use profile::{Profile, profile, set_profile};
 
 use crate::{
@@ -99,7 +99,7 @@ pub fn get_event_loop() -> Result<LoopHandle, Error> {
         return Ok(running);
     }
     let policy = get_event_loop_policy();
-    deprecated::called_from(Location::caller(), || policy.get_event_loop())
+    called_from(Location::caller(), || policy.get_event_loop())
 }
 
 /// Makes `event_loop` the loop of this context, or clears it (asyncio: `set_event_loop`).
@@ -125,9 +125,7 @@ pub fn get_running_loop() -> Result<LoopHandle, Error> {
 /// The child watcher of the policy (asyncio: `get_child_watcher`).
 #[track_caller]
 pub fn get_child_watcher() -> Result<WatcherHandle, Error> {
-    if profile().deprecates_watcher_functions() {
-        deprecated::called_from(Location::caller(), || Deprecation::GET_CHILD_WATCHER.emit());
-    }
+    called_from(Location::caller(), || Deprecation::GetChildWatcher.emit_in_profile());
     get_event_loop_policy().get_child_watcher()
 }
 
@@ -135,8 +133,6 @@ pub fn get_child_watcher() -> Result<WatcherHandle, Error> {
 /// `None` the next [`get_child_watcher`] makes a default one (asyncio: `set_child_watcher`).
 #[track_caller]
 pub fn set_child_watcher(watcher: Option<WatcherHandle>) -> Result<(), Error> {
-    if profile().deprecates_watcher_functions() {
-        deprecated::called_from(Location::caller(), || Deprecation::SET_CHILD_WATCHER.emit());
-    }
+    called_from(Location::caller(), || Deprecation::SetChildWatcher.emit_in_profile());
     get_event_loop_policy().set_child_watcher(watcher)
 }

@@ -93,7 +93,7 @@ extern "C" fn new_loop(name: RStr<'_>, options: RVec<KeyValue>) -> AbiResult<Loo
 }
 
 extern "C" fn new_watcher(name: RStr<'_>, options: RVec<KeyValue>) -> AbiResult<WatcherHandle> {
-    guard(|| builtin::watchers::new(name.into(), &Options::from_abi(options)))
+    guard(|| builtin::watchers::new_for_plugin(name.into(), &Options::from_abi(options)))
 }
 
 extern "C" fn signal_subscribe(signum: i32, callback: RepeatCallback) -> AbiResult<HandleId> {

@@ -17,8 +17,11 @@ use std::{
 
 use loophost::{
     Callback, ChildWatcher, Error, ErrorCode, LoopHandle, Options, Policy, PolicyHandle, WatcherHandle,
-    builtin,
-    policy::{self, DefaultEventLoopPolicy, Profile},
+    builtin::{
+        self,
+        watchers::{MultiLoopChildWatcher, SafeChildWatcher},
+    },
+    policy::{self, DefaultEventLoopPolicy, Deprecation, Profile},
 };
 use main_thread::{logged, next};
 
@@ -38,8 +41,10 @@ main_thread_tests![
     a_constructor_may_ask_for_the_policy,
     one_loop_for_all_threads,
     the_default_watcher_is_made_once,
-    the_watcher_of_3_7_is_named_when_it_is_missing,
+    the_default_watcher_of_3_7_is_attached,
     watcher_functions_are_deprecated_in_3_12_only,
+    watchers_on_sigchld_are_deprecated_in_3_12_only,
+    the_profiles_are_those_of_asyncio,
     the_main_thread_attaches_the_watcher,
     a_failed_attach_changes_nothing,
     another_thread_leaves_the_watcher_alone,
@@ -343,11 +348,70 @@ fn the_default_watcher_is_made_once() {
     }
 }
 
-fn the_watcher_of_3_7_is_named_when_it_is_missing() {
-    let policy = PolicyHandle::new(DefaultEventLoopPolicy::new().with_profile(Profile::V3_7));
-    let error = policy.get_child_watcher().unwrap_err();
-    assert_eq!(error.code(), ErrorCode::NOT_SUPPORTED);
-    assert!(error.message().contains("`safe`") && error.message().contains("3.7"), "{error}");
+/// asyncio: `test_get_child_watcher_with_mainloop_existing`, `test_get_child_watcher_thread`.
+fn the_default_watcher_of_3_7_is_attached() {
+    let policy = || PolicyHandle::new(DefaultEventLoopPolicy::new().with_profile(Profile::V3_7));
+    let spawnable = |watcher: &WatcherHandle| {
+        let token = watcher.begin_spawn();
+        token.and_then(|token| watcher.end_spawn(token, 0))
+    };
+    let in_main = policy();
+    in_main.set_event_loop(Some(new_loop())).unwrap();
+    let (watcher, log) = logged(|| in_main.get_child_watcher().unwrap());
+    assert_eq!((&*watcher.name(), &*log), ("SafeChildWatcher", ""));
+    spawnable(&watcher).unwrap();
+    in_main.set_event_loop(None).unwrap();
+    assert_eq!(spawnable(&watcher).unwrap_err().code(), ErrorCode::INACTIVE);
+
+    let elsewhere = policy();
+    let watcher = in_a_thread(move || {
+        elsewhere.set_event_loop(Some(new_loop())).unwrap();
+        elsewhere.get_child_watcher().unwrap()
+    });
+    assert_eq!(spawnable(&watcher).unwrap_err().code(), ErrorCode::INACTIVE);
+}
+
+/// asyncio: `test_get_default_child_watcher`, and the tables of what changed.
+fn the_profiles_are_those_of_asyncio() {
+    let best = if loophost::process::PidfdProbe::get().works { "Pidfd" } else { "Threaded" };
+    for (profile, watcher, on_windows, deprecates) in [
+        (Profile::V3_7, "Safe", "selector", false),
+        (Profile::V3_8, "Threaded", "proactor", false),
+        (Profile::V3_9, "Threaded", "proactor", false),
+        (Profile::V3_12, best, "proactor", true),
+    ] {
+        let policy = PolicyHandle::new(DefaultEventLoopPolicy::new().with_profile(profile));
+        assert_eq!(policy.get_child_watcher().unwrap().name(), format!("{watcher}ChildWatcher"));
+        assert_eq!(profile.default_loop_on_windows(), on_windows);
+        assert!(Deprecation::ALL.iter().all(|event| profile.deprecates(*event) == deprecates));
+    }
+}
+
+/// Also the silencing, which is for good: of what no other test looks at.
+fn watchers_on_sigchld_are_deprecated_in_3_12_only() {
+    fresh();
+    for (name, code) in [
+        ("safe", "safe_child_watcher"),
+        ("fast", "fast_child_watcher"),
+        ("multi-loop", "multi_loop_child_watcher"),
+    ] {
+        let make = || drop(builtin::watchers::new(name, &Options::new()).unwrap());
+        let log = logged(make).1;
+        assert!(
+            log.contains(&format!("code=\"{code}\"")) && log.contains("caller=host/tests/policy.rs"),
+            "{log}"
+        );
+        policy::set_profile(Profile::V3_9);
+        assert_eq!(logged(make).1, "");
+        policy::set_profile(Profile::V3_12);
+    }
+    let (line, log) = (line!(), logged(|| drop(SafeChildWatcher::new())).1);
+    assert!(log.contains(&format!("policy.rs:{line}:")), "{log}");
+    "safe_child_watcher".parse::<Deprecation>().unwrap().silence();
+    assert_eq!(logged(|| drop(SafeChildWatcher::new())).1, "");
+    assert!(!logged(|| drop(MultiLoopChildWatcher::new())).1.is_empty());
+    let error = "safe".parse::<Deprecation>().unwrap_err();
+    assert!(Deprecation::ALL.iter().all(|known| error.message().contains(known.code())), "{error}");
 }
 
 fn watcher_functions_are_deprecated_in_3_12_only() {

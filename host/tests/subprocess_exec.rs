@@ -90,8 +90,9 @@ fn run(event_loop: &LoopHandle, command: Command, exits: &Exits) {
 fn each_built_in_watcher_reports_on_the_loop_s_thread() {
     for name in loophost::builtin::watchers::NAMES {
         let watcher = loophost::builtin::watchers::new(name, &loophost::Options::new()).unwrap();
-        let _turn = with_watcher(watcher);
+        let _turn = with_watcher(watcher.clone());
         let (event_loop, exits, here) = (new_loop(), Exits::default(), thread::current().id());
+        watcher.attach_loop(Some(event_loop.clone())).unwrap();
         let inner = exits.handler();
         let handler = Exits::default();
         run(&event_loop, sh("exit 3"), &handler);

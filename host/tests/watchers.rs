@@ -7,7 +7,7 @@ mod util;
 use std::{
     os::fd::AsRawFd,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicBool, Ordering::SeqCst},
         mpsc,
     },
@@ -16,7 +16,7 @@ use std::{
 };
 
 use loophost::{
-    Callback, ErrorCode, Event, LoopHandle, Options, WatcherHandle,
+    Callback, Error, ErrorCode, Event, Fd, LoopHandle, Options, WatcherHandle,
     builtin::watchers,
     process::{Stdio, spawn},
 };
@@ -24,17 +24,59 @@ use nix::{
     sys::wait::{WaitStatus, waitpid},
     unistd::Pid,
 };
-use util::{Exits, exists, lent, new_loop, run_until, sh, wait_for_zombie};
+use util::{Exits, exists, has_ended, lent, new_loop, run_until, sh, wait_for_zombie, wait_until};
 
 type Case = fn(&WatcherHandle, &LoopHandle);
 
-/// Runs a case on a fresh watcher of the kind, attached to a fresh loop that the case runs.
+/// Held by every case. `FastChildWatcher` reaps children of other cases too, polite or not, so it has to be alone.
+static COMPANY: RwLock<()> = RwLock::new(());
+
+/// Runs a case on a fresh watcher of the kind, inside a spawn block and attached to a fresh loop that the case runs.
 fn on_watcher(name: &str, case: Case) {
-    let (watcher, event_loop) = (watchers::new(name, &Options::new()).unwrap(), new_loop());
+    let alone =
+        matches!(name, "fast" | "polite").then(|| COMPANY.write().unwrap_or_else(PoisonError::into_inner));
+    let _company = alone.is_none().then(in_company);
+    let (watcher, event_loop) = (make(name), new_loop());
     watcher.attach_loop(Some(event_loop.clone())).unwrap();
+    let token = watcher.begin_spawn().unwrap();
     case(&watcher, &event_loop);
+    watcher.end_spawn(token, 0).unwrap();
     watcher.close().unwrap();
     event_loop.close().unwrap();
+}
+
+fn in_company() -> RwLockReadGuard<'static, ()> {
+    COMPANY.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn make(name: &str) -> WatcherHandle {
+    let mut options = Options::new();
+    let name = match name {
+        "polite" => {
+            options.push("polite", "true");
+            "fast"
+        }
+        other => other,
+    };
+    watchers::new(name, &options).unwrap()
+}
+
+/// Adds a handler as `subprocess_exec` does it: while the loop runs.
+fn add(
+    watcher: &WatcherHandle,
+    event_loop: &LoopHandle,
+    pid: i64,
+    pidfd: Fd,
+    handler: Callback,
+) -> Result<(), Error> {
+    let (watcher, (tell, told)) = (watcher.clone(), mpsc::channel());
+    let add = Callback::new(move |_| {
+        tell.send(watcher.add_child_handler(pid, pidfd, handler)).unwrap();
+        Ok(())
+    });
+    event_loop.call_soon(add)?;
+    event_loop.run_once(Some(Duration::ZERO))?;
+    told.recv().unwrap()
 }
 
 macro_rules! cases {
@@ -45,6 +87,18 @@ macro_rules! cases {
         mod threaded {
             $(#[test] fn $name() { super::on_watcher("threaded", super::$name); })*
         }
+        mod safe {
+            $(#[test] fn $name() { super::on_watcher("safe", super::$name); })*
+        }
+        mod fast {
+            $(#[test] fn $name() { super::on_watcher("fast", super::$name); })*
+        }
+        mod polite {
+            $(#[test] fn $name() { super::on_watcher("polite", super::$name); })*
+        }
+        mod multi_loop {
+            $(#[test] fn $name() { super::on_watcher("multi-loop", super::$name); })*
+        }
         $($(#[$doc])* fn $name($watcher: &WatcherHandle, $loop: &LoopHandle) $body)*
     };
 }
@@ -53,7 +107,7 @@ cases! {
     fn statuses_are_returncodes(watcher, event_loop) {
         for (script, code) in [("exit 0", 0), ("exit 3", 3), ("exit 255", 255), ("kill -KILL $$", -9)] {
             let (child, exits) = (spawn(sh(script)).unwrap(), Exits::default());
-            watcher.add_child_handler(child.pid(), lent(&child), exits.handler()).unwrap();
+            add(watcher, event_loop, child.pid(), lent(&child), exits.handler()).unwrap();
             run_until(event_loop, script, || exits.len() > 0);
             assert_eq!(exits.only(), (child.pid(), code, 0));
             assert_eq!(child.returncode(), Some(code as i32));
@@ -65,7 +119,7 @@ cases! {
         let exits = Exits::default();
         let children: Vec<_> = (0..20).map(|n| (n, spawn(sh(&format!("exit {n}"))).unwrap())).collect();
         for (_, child) in &children {
-            watcher.add_child_handler(child.pid(), lent(child), exits.handler()).unwrap();
+            add(watcher, event_loop, child.pid(), lent(child), exits.handler()).unwrap();
         }
         run_until(event_loop, "all exits", || exits.len() == children.len());
         let mut seen = exits.codes();
@@ -78,8 +132,8 @@ cases! {
     /// asyncio: `test_sigchld_replace_handler`.
     fn a_second_handler_replaces_the_first(watcher, event_loop) {
         let (mut child, first, second) = (spawn(sh("read line; exit 4").stdin(pipe())).unwrap(), Exits::default(), Exits::default());
-        watcher.add_child_handler(child.pid(), lent(&child), first.handler()).unwrap();
-        watcher.add_child_handler(child.pid(), lent(&child), second.handler()).unwrap();
+        add(watcher, event_loop, child.pid(), lent(&child), first.handler()).unwrap();
+        add(watcher, event_loop, child.pid(), lent(&child), second.handler()).unwrap();
         child.stdin = None;
         run_until(event_loop, "the exit", || second.len() > 0);
         assert_eq!(second.only(), (child.pid(), 4, 0));
@@ -91,7 +145,7 @@ cases! {
         let (mut child, exits, alive) = (spawn(sh("read line").stdin(pipe())).unwrap(), Exits::default(), Arc::new(()));
         let (inner, held) = (exits.handler(), alive.clone());
         let handler = Callback::new(move |event| { drop(held); inner.call(event) });
-        watcher.add_child_handler(child.pid(), lent(&child), handler).unwrap();
+        add(watcher, event_loop, child.pid(), lent(&child), handler).unwrap();
         assert!(watcher.remove_child_handler(child.pid()).unwrap());
         assert!(!watcher.remove_child_handler(child.pid()).unwrap());
         assert_eq!(Arc::strong_count(&alive), 1, "the handler is gone, so nobody can call it");
@@ -104,9 +158,9 @@ cases! {
 
     fn a_removed_child_can_be_added_again(watcher, event_loop) {
         let (mut child, exits) = (spawn(sh("read line; exit 6").stdin(pipe())).unwrap(), Exits::default());
-        watcher.add_child_handler(child.pid(), lent(&child), Exits::default().handler()).unwrap();
+        add(watcher, event_loop, child.pid(), lent(&child), Exits::default().handler()).unwrap();
         assert!(watcher.remove_child_handler(child.pid()).unwrap());
-        watcher.add_child_handler(child.pid(), lent(&child), exits.handler()).unwrap();
+        add(watcher, event_loop, child.pid(), lent(&child), exits.handler()).unwrap();
         child.stdin = None;
         run_until(event_loop, "the exit", || exits.len() > 0);
         assert_eq!(exits.only(), (child.pid(), 6, 0));
@@ -122,7 +176,7 @@ cases! {
             assert!(thread::current().id() != here || !still_inside.load(SeqCst), "called from inside");
             inner.call(event)
         });
-        watcher.add_child_handler(child.pid(), lent(&child), handler).unwrap();
+        add(watcher, event_loop, child.pid(), lent(&child), handler).unwrap();
         inside.store(false, SeqCst);
         run_until(event_loop, "the exit", || exits.len() > 0);
         assert_eq!(exits.only(), (child.pid(), 7, 0));
@@ -130,7 +184,7 @@ cases! {
 
     fn a_pidfd_need_not_be_lent(watcher, event_loop) {
         let (child, exits) = (spawn(sh("exit 8")).unwrap(), Exits::default());
-        watcher.add_child_handler(child.pid(), -1, exits.handler()).unwrap();
+        add(watcher, event_loop, child.pid(), -1, exits.handler()).unwrap();
         run_until(event_loop, "the exit", || exits.len() > 0);
         assert_eq!(exits.only(), (child.pid(), 8, 0));
     }
@@ -141,10 +195,10 @@ cases! {
         let exits = Exits::default();
         let copy = child.pidfd().unwrap().try_clone_to_owned().unwrap();
         let number = copy.as_raw_fd().into();
-        watcher.add_child_handler(child.pid(), number, Exits::default().handler()).unwrap();
+        add(watcher, event_loop, child.pid(), number, Exits::default().handler()).unwrap();
         assert!(watcher.remove_child_handler(child.pid()).unwrap());
         drop(copy);
-        watcher.add_child_handler(child.pid(), lent(&child), exits.handler()).unwrap();
+        add(watcher, event_loop, child.pid(), lent(&child), exits.handler()).unwrap();
         child.stdin = None;
         run_until(event_loop, "the exit", || exits.len() > 0);
         assert_eq!(exits.only(), (child.pid(), 9, 0));
@@ -155,7 +209,7 @@ cases! {
         let mut gone = std::process::Command::new("/bin/true").spawn().unwrap();
         gone.wait().unwrap();
         let (pid, exits) = (i64::from(gone.id()), Exits::default());
-        watcher.add_child_handler(pid, -1, exits.handler()).unwrap();
+        add(watcher, event_loop, pid, -1, exits.handler()).unwrap();
         run_until(event_loop, "the answer", || exits.len() > 0);
         assert_eq!(exits.only(), (pid, 255, Event::STATUS_LOST));
     }
@@ -165,7 +219,7 @@ cases! {
         #[expect(clippy::zombie_processes, reason = "the watcher reaps it")]
         let foreign = std::process::Command::new("/bin/sh").args(["-c", "exit 5"]).spawn().unwrap();
         let (pid, exits) = (i64::from(foreign.id()), Exits::default());
-        watcher.add_child_handler(pid, -1, exits.handler()).unwrap();
+        add(watcher, event_loop, pid, -1, exits.handler()).unwrap();
         run_until(event_loop, "the exit", || exits.len() > 0);
         assert_eq!(exits.only(), (pid, 5, 0));
     }
@@ -175,7 +229,7 @@ cases! {
         let (child, exits) = (spawn(sh("exit 3")).unwrap(), Exits::default());
         let pid = Pid::from_raw(child.pid() as i32);
         assert_eq!(waitpid(pid, None).unwrap(), WaitStatus::Exited(pid, 3));
-        watcher.add_child_handler(child.pid(), lent(&child), exits.handler()).unwrap();
+        add(watcher, event_loop, child.pid(), lent(&child), exits.handler()).unwrap();
         run_until(event_loop, "the exit", || exits.len() > 0);
         let (_, code, flags) = exits.only();
         match flags {
@@ -198,12 +252,13 @@ cases! {
         let exits = Exits::default();
         let (first, second) = (spawn(sh("exit 1")).unwrap(), spawn(sh("exit 2")).unwrap());
         let (this, next, then, pidfd) = (watcher.clone(), second.pid(), exits.handler(), lent(&second));
+        let attached = event_loop.clone();
         let handler = Callback::new(move |event| {
             assert!(!this.remove_child_handler(event.aux as i64)?, "it is running");
-            this.attach_loop(None)?;
+            this.attach_loop(Some(attached))?;
             this.add_child_handler(next, pidfd, then)
         });
-        watcher.add_child_handler(first.pid(), lent(&first), handler).unwrap();
+        add(watcher, event_loop, first.pid(), lent(&first), handler).unwrap();
         let looped = event_loop.clone();
         let done = exits.clone();
         // A run, so that there is a running loop inside the handler.
@@ -216,7 +271,7 @@ cases! {
         let (child, alive) = (spawn(sh("read line").stdin(pipe())).unwrap(), Arc::new(()));
         let held = alive.clone();
         let handler = Callback::new(move |_| { drop(held); Ok(()) });
-        watcher.add_child_handler(child.pid(), lent(&child), handler).unwrap();
+        add(watcher, event_loop, child.pid(), lent(&child), handler).unwrap();
         watcher.close().unwrap();
         watcher.close().unwrap();
         assert_eq!(Arc::strong_count(&alive), 1);
@@ -230,7 +285,7 @@ cases! {
         let (mut child, alive) = (spawn(sh("read line").stdin(pipe())).unwrap(), Arc::new(()));
         let held = alive.clone();
         let handler = Callback::new(move |_| { drop(held); Ok(()) });
-        watcher.add_child_handler(child.pid(), lent(&child), handler).unwrap();
+        add(watcher, event_loop, child.pid(), lent(&child), handler).unwrap();
         let (started, is_running) = mpsc::channel();
         let running = event_loop.clone();
         let runner = thread::spawn(move || {
@@ -242,15 +297,90 @@ cases! {
         assert!(watcher.remove_child_handler(child.pid()).unwrap());
         assert_eq!(Arc::strong_count(&alive), 1);
         child.stdin = None;
-        wait_for_zombie(child.pid());
+        wait_until("the end of the child", || has_ended(child.pid()));
         event_loop.stop().unwrap();
         runner.join().unwrap();
     }
 
     fn the_spawn_block_is_balanced(watcher, _event_loop) {
-        assert!(watcher.is_active());
         let token = watcher.begin_spawn().unwrap();
         watcher.end_spawn(token, 0).unwrap();
+    }
+
+    /// asyncio: Safe and Fast are active only while their loop runs; none may be inactive then.
+    fn with_a_running_loop_it_is_active(watcher, event_loop) {
+        let (tell, told) = mpsc::channel();
+        let asked = watcher.clone();
+        event_loop.call_soon(Callback::new(move |_| { tell.send(asked.is_active()).unwrap(); Ok(()) })).unwrap();
+        event_loop.run_once(Some(Duration::ZERO)).unwrap();
+        assert!(told.recv().unwrap());
+    }
+
+    /// Stolen while it was watched: asyncio's Fast never tells of it.
+    fn a_status_that_is_stolen_from_it_is_recovered_or_255(watcher, event_loop) {
+        let (mut child, exits) = (spawn(sh("read line; exit 3").stdin(pipe())).unwrap(), Exits::default());
+        add(watcher, event_loop, child.pid(), lent(&child), exits.handler()).unwrap();
+        child.stdin = None;
+        // Either the watcher or this gets it, and nobody waits for ever.
+        let _ = waitpid(Pid::from_raw(child.pid() as i32), None);
+        run_until(event_loop, "the exit", || exits.len() > 0);
+        let (_, code, flags) = exits.only();
+        match flags {
+            Event::STATUS_LOST => assert_eq!(code, 255),
+            _ => assert_eq!(code, 3),
+        }
+    }
+
+    /// asyncio drops the rest of the scan.
+    fn a_handler_that_fails_or_panics_costs_nobody_else_anything(watcher, event_loop) {
+        let exits = Exits::default();
+        let children: Vec<_> = (0..6).map(|n| spawn(sh(&format!("exit {n}"))).unwrap()).collect();
+        children.iter().for_each(|child| wait_for_zombie(child.pid()));
+        for (n, child) in children.iter().enumerate() {
+            let handler = match n {
+                0 | 3 => Callback::new(|_| Err(Error::invalid_argument("a handler of a test fails"))),
+                1 | 4 => Callback::new(|_| panic!("a handler of a test panics")),
+                _ => exits.handler(),
+            };
+            add(watcher, event_loop, child.pid(), lent(child), handler).unwrap();
+        }
+        run_until(event_loop, "all ends", || children.iter().all(|child| child.returncode().is_some()));
+        run_until(event_loop, "the other exits", || exits.len() == 2);
+        assert_eq!(children.iter().map(|child| child.returncode().unwrap()).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
+    }
+
+    /// asyncio: RuntimeError or ValueError, and sometimes half a success.
+    fn any_thread_may_attach_it(watcher, event_loop) {
+        let (mut child, exits) = (spawn(sh("read line; exit 4").stdin(pipe())).unwrap(), Exits::default());
+        let (started, is_running) = mpsc::channel();
+        let running = event_loop.clone();
+        let tell = Callback::new(move |_| { started.send(()).unwrap(); Ok(()) });
+        event_loop.call_soon(tell).unwrap();
+        let (adds, here, pid, pidfd, handler) =
+            (watcher.clone(), event_loop.clone(), child.pid(), lent(&child), exits.handler());
+        let runner = thread::spawn(move || running.run_forever().unwrap());
+        is_running.recv().unwrap();
+        // The loop runs in one thread, and this is another.
+        watcher.attach_loop(Some(event_loop.clone())).unwrap();
+        let (added, was_added) = mpsc::channel();
+        here.call_soon_threadsafe(Callback::new(move |_| { added.send(adds.add_child_handler(pid, pidfd, handler)).unwrap(); Ok(()) })).unwrap();
+        was_added.recv().unwrap().unwrap();
+        child.stdin = None;
+        wait_until("the exit", || exits.len() > 0);
+        assert_eq!(exits.only(), (child.pid(), 4, 0));
+        event_loop.stop().unwrap();
+        runner.join().unwrap();
+    }
+
+    /// Refused as a whole, or not the watcher's business.
+    fn a_closed_loop_is_no_loop(watcher, event_loop) {
+        let closed = new_loop();
+        closed.close().unwrap();
+        let refused = watcher.attach_loop(Some(closed)).is_err();
+        let (child, exits) = (spawn(sh("exit 5")).unwrap(), Exits::default());
+        add(watcher, event_loop, child.pid(), lent(&child), exits.handler()).unwrap();
+        run_until(event_loop, "the exit", || exits.len() > 0);
+        assert_eq!(exits.only(), (child.pid(), 5, 0), "attaching the closed one was refused: {refused}");
     }
 }
 
@@ -259,7 +389,7 @@ fn pipe() -> Stdio {
 }
 
 /// Stops the loop once there is an exit.
-fn stop_when(event_loop: LoopHandle, exits: Exits) -> Result<(), loophost::Error> {
+fn stop_when(event_loop: LoopHandle, exits: Exits) -> Result<(), Error> {
     if exits.len() > 0 {
         return event_loop.stop();
     }
@@ -269,6 +399,7 @@ fn stop_when(event_loop: LoopHandle, exits: Exits) -> Result<(), loophost::Error
 
 #[test]
 fn pidfd_without_a_loop_is_inactive() {
+    let _company = in_company();
     let watcher = watchers::new("pidfd", &Options::new()).unwrap();
     assert!(!watcher.is_active());
     assert_eq!(watcher.begin_spawn().unwrap_err().code(), ErrorCode::INACTIVE);
@@ -285,6 +416,7 @@ fn pidfd_without_a_loop_is_inactive() {
 /// asyncio 3.9 to 3.11 forgot the children of the old loop.
 #[test]
 fn pidfd_children_stay_with_the_loop_they_were_added_on() {
+    let _company = in_company();
     let (watcher, exits) = (watchers::new("pidfd", &Options::new()).unwrap(), Exits::default());
     let (old, new) = (new_loop(), new_loop());
     let mut child = spawn(sh("read line; exit 2").stdin(pipe())).unwrap();
@@ -300,6 +432,7 @@ fn pidfd_children_stay_with_the_loop_they_were_added_on() {
 
 #[test]
 fn pidfd_prefers_the_running_loop() {
+    let _company = in_company();
     let (watcher, exits) = (watchers::new("pidfd", &Options::new()).unwrap(), Exits::default());
     let (attached, running) = (new_loop(), new_loop());
     watcher.attach_loop(Some(attached.clone())).unwrap();
@@ -317,6 +450,7 @@ fn pidfd_prefers_the_running_loop() {
 /// asyncio: the descriptor leaks and nobody is told.
 #[test]
 fn pidfd_handlers_go_with_their_loop() {
+    let _company = in_company();
     let (watcher, event_loop) = (watchers::new("pidfd", &Options::new()).unwrap(), new_loop());
     watcher.attach_loop(Some(event_loop.clone())).unwrap();
     let (child, alive) = (spawn(sh("read line").stdin(pipe())).unwrap(), Arc::new(()));
@@ -333,6 +467,7 @@ fn pidfd_handlers_go_with_their_loop() {
 
 #[test]
 fn threads_that_wait_are_named() {
+    let _company = in_company();
     let watcher = watchers::new("threaded", &Options::new()).unwrap();
     let mut child = spawn(sh("read line").stdin(pipe())).unwrap();
     let (tell, names) = mpsc::channel();
@@ -347,7 +482,7 @@ fn threads_that_wait_are_named() {
 
 #[test]
 fn names_that_do_not_exist_are_refused_with_those_that_do() {
-    let error = watchers::new("safe", &Options::new()).unwrap_err();
+    let error = watchers::new("slow", &Options::new()).unwrap_err();
     assert_eq!(error.code(), ErrorCode::NOT_FOUND);
     assert!(watchers::NAMES.iter().all(|name| error.message().contains(name)), "{error}");
     let mut options = Options::new();

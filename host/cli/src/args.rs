@@ -187,7 +187,7 @@ pub(crate) struct Choices {
     #[arg(long, value_name = "NAME|FILE[#NAME]")]
     pub(crate) policy: Option<OsString>,
 
-    /// The child watcher: `auto`, `pidfd`, `threaded`, a plugin's name, or a plugin file
+    /// The child watcher: `auto`, `pidfd`, `threaded`, `safe`, `fast`, `multi-loop`, a plugin's name, or a plugin file
     #[arg(long, value_name = "NAME|FILE[#NAME]")]
     pub(crate) watcher: Option<OsString>,
 

@@ -1,31 +1,66 @@
 //! Built-in child watchers, by name.
 
+mod fast;
+mod loop_bound;
+mod multi_loop;
 mod pidfd;
 mod report;
+mod safe;
+mod sigchld;
 mod threaded;
 
-use std::sync::OnceLock;
+use std::{panic::Location, sync::OnceLock};
 
+pub use fast::FastChildWatcher;
+pub use multi_loop::MultiLoopChildWatcher;
 pub use pidfd::PidfdChildWatcher;
+pub use safe::SafeChildWatcher;
 pub use threaded::ThreadedChildWatcher;
 
-use crate::{Error, ErrorCode, Options, WatcherHandle, process::PidfdProbe, services};
+use crate::{
+    Error, ErrorCode, Options, WatcherHandle,
+    policy::{Deprecation, called_from},
+    process::PidfdProbe,
+    services,
+};
 
 /// The names that [`new`] knows.
-pub const NAMES: [&str; 3] = ["pidfd", "threaded", "auto"];
+pub const NAMES: [&str; 6] = ["pidfd", "threaded", "auto", "safe", "fast", "multi-loop"];
 
-/// Makes a built-in watcher by name: `pidfd`, `threaded`, or `auto` (pidfd where the [probe](PidfdProbe::get) says that
-/// it works, else threaded). There are no options. Any thread.
+/// Makes a built-in watcher by name: one of asyncio's, or `auto`, which is pidfd where the [probe](PidfdProbe::get) says
+/// that it works, else threaded. The only option is `polite=true` of `fast`, see [`FastChildWatcher::polite`]. Any
+/// thread.
 ///
 /// # Errors
-/// `NotFound` for another name, `InvalidArgument` for an option.
+/// `NotFound` for another name, `InvalidArgument` for an option that there is not.
+#[track_caller]
 pub fn new(name: &str, options: &Options) -> Result<WatcherHandle, Error> {
+    called_from(Location::caller(), || new_for_plugin(name, options))
+}
+
+/// The same, asked for by somebody who has no place in a source file.
+pub(crate) fn new_for_plugin(name: &str, options: &Options) -> Result<WatcherHandle, Error> {
+    let watcher = make(name, options)?;
+    match name {
+        "safe" => Deprecation::SafeChildWatcher.emit_in_profile(),
+        "fast" => Deprecation::FastChildWatcher.emit_in_profile(),
+        "multi-loop" => Deprecation::MultiLoopChildWatcher.emit_in_profile(),
+        _ => {}
+    }
+    Ok(watcher)
+}
+
+/// The same without a word about deprecation.
+pub(crate) fn make(name: &str, options: &Options) -> Result<WatcherHandle, Error> {
     services::install();
     let watcher = match name {
         "pidfd" => WatcherHandle::new(PidfdChildWatcher::new()),
         "threaded" => WatcherHandle::new(ThreadedChildWatcher::new()),
         "auto" if PidfdProbe::get().works => WatcherHandle::new(PidfdChildWatcher::new()),
         "auto" => WatcherHandle::new(ThreadedChildWatcher::new()),
+        "safe" => WatcherHandle::new(SafeChildWatcher::default()),
+        "fast" => return FastChildWatcher::with_options(options).map(WatcherHandle::new),
+        "multi-loop" => WatcherHandle::new(MultiLoopChildWatcher::default()),
         _ => {
             return Err(Error::new(
                 ErrorCode::NOT_FOUND,

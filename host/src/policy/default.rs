@@ -69,18 +69,7 @@ impl DefaultEventLoopPolicy {
     }
 
     fn new_watcher(&self) -> Result<WatcherHandle, Error> {
-        let name = self.profile.default_watcher();
-        if !builtin::WATCHERS.contains(&name) {
-            return Err(Error::new(
-                ErrorCode::NOT_SUPPORTED,
-                format!(
-                    "the child watcher `{name}`, the default of profile {}, is not built in: set another watcher, \
-                     or choose another profile",
-                    self.profile
-                ),
-            ));
-        }
-        let watcher = builtin::watchers::new(name, &Options::new())?;
+        let watcher = builtin::watchers::make(self.profile.default_watcher(), &Options::new())?;
         if self.profile.attaches_default_watcher() && sys::thread::is_main() {
             watcher.attach_loop(self.slots.get())?;
         }
@@ -110,8 +99,8 @@ impl Policy for DefaultEventLoopPolicy {
             return Ok(event_loop);
         }
         if sys::thread::is_main() && !self.slots.set_was_called() {
-            if self.profile.deprecates_implicit_loop() {
-                Deprecation::IMPLICIT_EVENT_LOOP.emit();
+            if self.profile.deprecates(Deprecation::ImplicitEventLoop) {
+                Deprecation::ImplicitEventLoop.emit();
             }
             this.set_event_loop(Some(this.new_event_loop()?))?;
         }

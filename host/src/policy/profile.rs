@@ -6,6 +6,7 @@ use std::{
     sync::atomic::{AtomicU8, Ordering::Relaxed},
 };
 
+use super::deprecated::Deprecation;
 use crate::Error;
 
 /// A version of asyncio whose defaults a default policy follows: `--compat VERSION`.
@@ -29,36 +30,41 @@ struct Row {
     default_watcher: &'static str,
     /// Whether that watcher is attached to the main thread's loop when the main thread makes it.
     attaches_default_watcher: bool,
-    /// Whether it is deprecated that `get_event_loop` makes a loop.
+    /// The loop that a default policy makes on Windows.
+    windows_loop: &'static str,
+    /// Whether it is deprecated that `get_event_loop` makes a loop, which it does in all of them.
     deprecates_implicit_loop: bool,
-    /// Whether `get_child_watcher` and `set_child_watcher` are deprecated.
-    deprecates_watcher_functions: bool,
+    /// Whether `get_child_watcher`, `set_child_watcher` and the watchers that need SIGCHLD are deprecated.
+    deprecates_watchers: bool,
 }
 
 const fn row(
     version: &'static str,
     default_watcher: &'static str,
     attaches_default_watcher: bool,
+    windows_loop: &'static str,
     deprecates_implicit_loop: bool,
-    deprecates_watcher_functions: bool,
+    deprecates_watchers: bool,
 ) -> Row {
     Row {
         version,
         default_watcher,
         attaches_default_watcher,
+        windows_loop,
         deprecates_implicit_loop,
-        deprecates_watcher_functions,
+        deprecates_watchers,
     }
 }
 
 /// In the order of the enum.
 #[rustfmt::skip]
 const TABLE: [Row; 4] = [
-    //  version  watcher     attaches  implicit loop  watcher functions
-    row("3.7",   "safe",     true,     false,         false),
-    row("3.8",   "threaded", true,     false,         false),
-    row("3.9",   "threaded", true,     false,         false),
-    row("3.12",  "auto",     false,    true,          true),
+    //                                               deprecates
+    //  version  watcher     attaches  on Windows    implicit loop  watchers
+    row("3.7",   "safe",     true,     "selector",   false,         false),
+    row("3.8",   "threaded", true,     "proactor",   false,         false),
+    row("3.9",   "threaded", true,     "proactor",   false,         false),
+    row("3.12",  "auto",     false,    "proactor",   true,          true),
 ];
 
 impl Profile {
@@ -83,12 +89,21 @@ impl Profile {
         self.row().attaches_default_watcher
     }
 
-    pub(super) fn deprecates_implicit_loop(self) -> bool {
-        self.row().deprecates_implicit_loop
+    /// The kind of loop that a default policy makes on Windows. Elsewhere it is `selector` in all of them.
+    pub fn default_loop_on_windows(self) -> &'static str {
+        self.row().windows_loop
     }
 
-    pub(super) fn deprecates_watcher_functions(self) -> bool {
-        self.row().deprecates_watcher_functions
+    /// Whether it emits the event of something deprecated.
+    pub fn deprecates(self, what: Deprecation) -> bool {
+        match what {
+            Deprecation::ImplicitEventLoop => self.row().deprecates_implicit_loop,
+            Deprecation::GetChildWatcher
+            | Deprecation::SetChildWatcher
+            | Deprecation::SafeChildWatcher
+            | Deprecation::FastChildWatcher
+            | Deprecation::MultiLoopChildWatcher => self.row().deprecates_watchers,
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use loophost::{
 };
 use nix::{
     errno::Errno,
-    sys::wait::{Id, WaitPidFlag, waitid},
+    sys::wait::{Id, WaitPidFlag, WaitStatus, waitid},
     unistd::Pid,
 };
 
@@ -97,6 +97,12 @@ pub(crate) fn wait_for_zombie(pid: i64) {
         Ok(_) | Err(Errno::EINVAL) => {}
         Err(errno) => panic!("waiting for {pid}: {errno}"),
     }
+}
+
+/// Whether a child is dead, reaped or not.
+pub(crate) fn has_ended(pid: i64) -> bool {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT | WaitPidFlag::WNOHANG;
+    !matches!(waitid(Id::Pid(Pid::from_raw(pid as i32)), flags), Ok(WaitStatus::StillAlive))
 }
 
 /// Whether there is such a process, if only as a zombie.

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use super::report::report;
+use super::report::{reap, report};
 use crate::{
     Callback, ChildWatcher, Error, ErrorCode, Fd, LoopHandle, RepeatCallback,
     host::{self, Reaped},
@@ -176,16 +176,12 @@ impl Shared {
     fn exited(&self, source: &Arc<Source>) -> Result<(), Error> {
         // From here on the handler is running, for whoever wants to remove it.
         let Some(callback) = self.take(source) else { return Ok(()) };
-        let reaped = host::reap(source.pid.into());
-        if matches!(reaped, Ok(Reaped::StillAlive)) {
+        let reaped = reap(source.pid);
+        if reaped == Reaped::StillAlive {
             self.put_back(source, callback);
             return Ok(());
         }
         source.unregister();
-        let reaped = reaped.unwrap_or_else(|error| {
-            tracing::warn!("{error}");
-            Reaped::Lost
-        });
         report(source.pid, reaped, callback)
     }
 

@@ -7,10 +7,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::report::report;
+use super::report::{reap, report};
 use crate::{
     Callback, ChildWatcher, Error, Fd, LoopHandle,
-    host::{self, Reaped},
     process::{lock, spawn_small_thread, valid_pid},
     sys::{
         pidfd,
@@ -134,11 +133,7 @@ impl Shared {
         }
         drop(pidfd);
         let Some(callback) = self.take(pid, thread) else { return };
-        let reaped = host::reap(pid.into()).unwrap_or_else(|error| {
-            tracing::warn!("{error}");
-            Reaped::Lost
-        });
-        if let Err(error) = report(pid, reaped, callback) {
+        if let Err(error) = report(pid, reap(pid), callback) {
             tracing::error!("the handler of process {pid} failed: {error}");
         }
     }
