@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod logged;
 mod main_thread;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
     thread,
 };
 
+use logged::logged;
 use loophost::{
     Callback, ChildWatcher, Error, ErrorCode, LoopHandle, Options, Policy, PolicyHandle, WatcherHandle,
     builtin::{
@@ -23,7 +25,7 @@ use loophost::{
     },
     policy::{self, DefaultEventLoopPolicy, Deprecation, Profile},
 };
-use main_thread::{logged, next};
+use main_thread::next;
 
 main_thread_tests![
     the_policy_is_made_once,

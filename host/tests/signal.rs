@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod logged;
 mod main_thread;
 
 use std::{
@@ -14,8 +15,9 @@ use std::{
     thread,
 };
 
+use logged::logged;
 use loophost::{Error, Event, EventKind, HandleId, RepeatCallback, signal};
-use main_thread::{eventually, logged, next};
+use main_thread::{eventually, next};
 use nix::{
     sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction},
     unistd::getpid,

@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod logged;
 mod util;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
 };
 
+use logged::logged;
 use loophost::{
     Callback, ChildWatcher, Error, ErrorCode, EventKind, Fd, LoopHandle, WatcherHandle, policy,
     process::{self, Command, SpawnError, Stdio, subprocess_exec},
@@ -238,4 +240,48 @@ fn orphans_can_be_counted() {
     assert_eq!(process::orphans(), 1);
     drop(stdin);
     wait_until("the reaper takes it", || process::orphans() == 0);
+}
+
+/// asyncio's users write `run_coroutine_threadsafe`; here any thread may start a child for the loop of another one.
+#[test]
+fn a_child_may_be_started_for_the_loop_of_another_thread() {
+    for name in ["pidfd", "threaded", "safe", "fast", "multi-loop"] {
+        let watcher = loophost::builtin::watchers::new(name, &loophost::Options::new()).unwrap();
+        let _turn = with_watcher(watcher.clone());
+        let (event_loop, exits) = (new_loop(), Exits::default());
+        watcher.attach_loop(Some(event_loop.clone())).unwrap();
+        let (running, (started, is_running)) = (event_loop.clone(), mpsc::channel());
+        let tell = Callback::new(move |_| {
+            started.send(thread::current().id()).unwrap();
+            Ok(())
+        });
+        event_loop.call_soon(tell).unwrap();
+        let runner = thread::spawn(move || running.run_forever().unwrap());
+        let its_thread = is_running.recv().unwrap();
+        let inner = exits.handler();
+        let on_exit = Callback::new(move |event| {
+            assert_eq!(thread::current().id(), its_thread);
+            inner.call(event)
+        });
+        let (child, log) = logged(|| subprocess_exec(&event_loop, sh("exit 3"), on_exit).unwrap());
+        wait_until("the exit", || exits.len() > 0);
+        assert_eq!((exits.only(), &*log), ((child.pid(), 3, 0), ""), "{name}");
+        event_loop.stop().unwrap();
+        runner.join().unwrap();
+        watcher.close().unwrap();
+        event_loop.close().unwrap();
+    }
+}
+
+/// The loop could not give the child to the watcher any more.
+#[test]
+fn a_child_whose_loop_closes_before_it_was_registered_is_reaped() {
+    let watcher = loophost::builtin::watchers::new("multi-loop", &loophost::Options::new()).unwrap();
+    let _turn = with_watcher(watcher.clone());
+    let (event_loop, exits) = (new_loop(), Exits::default());
+    watcher.attach_loop(None).unwrap();
+    let child = subprocess_exec(&event_loop, sh("exit 3"), exits.handler()).unwrap();
+    event_loop.close().unwrap();
+    wait_until("it was reaped", || child.returncode() == Some(3));
+    assert_eq!(exits.len(), 0);
 }

@@ -43,6 +43,23 @@ impl Delivery {
         })
     }
 
+    /// The loop that is told.
+    pub(super) fn event_loop(&self) -> &LoopHandle {
+        &self.event_loop
+    }
+
+    /// Nobody can watch the child and nobody can be told by an error: it is killed, the process-wide reaper takes it, and
+    /// the handler is told that the status is lost. On the loop's thread.
+    pub(super) fn give_up(&self, error: &Error) -> Result<(), Error> {
+        let pid = self.process.pid();
+        tracing::error!("process {pid} is killed, for no watcher could take it: {error}");
+        if let Err(error) = table::send_signal(&self.process, libc::SIGKILL) {
+            tracing::debug!("{error}");
+        }
+        let Some(on_exit) = lock(&self.on_exit).take() else { return Ok(()) };
+        Reaped::Lost.deliver(pid.into(), |event| on_exit.call(event)).unwrap_or(Ok(()))
+    }
+
     /// Any thread.
     fn deliver(self: &Arc<Self>, event: &Event) {
         let pid = i64::from(self.process.pid());

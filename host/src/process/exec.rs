@@ -1,6 +1,6 @@
 //! Starting a process and giving it a watcher, in one step.
 
-use std::sync::Arc;
+use std::{os::fd::AsRawFd, sync::Arc};
 
 use super::{
     Child, Command, SpawnError,
@@ -50,17 +50,16 @@ pub fn subprocess_exec(
         return Err(SpawnError::Watcher(Error::new(ErrorCode::INACTIVE, message)));
     }
     let ready = prepare::prepare(command)?;
-    let block = SpawnBlock::enter(&watcher)?;
+    let block = SpawnBlock::enter(watcher)?;
     let (process, pipes) = start(ready)?;
     let delivery = Delivery::new(process.clone(), event_loop.clone(), on_exit);
     // From here on the handle or the delivery keeps the child, whatever fails.
     let child = Child::new(process.clone(), true, pipes);
-    if let Err(error) = register(&watcher, &process, &delivery) {
-        // The reaper takes it as soon as it is dead: when `delivery` is dropped.
+    if let Err(error) = (Registration { process, delivery, block }).run() {
+        // The reaper takes it as soon as it is dead: when the delivery is dropped.
         let _ = child.kill();
         return Err(SpawnError::Watcher(error));
     }
-    block.exit(process.pid());
     Ok(child)
 }
 
@@ -71,41 +70,75 @@ fn start(mut ready: Ready) -> Result<(Arc<Process>, Pipes), SpawnError> {
     Ok((table::insert(spawned.pid, spawned.pidfd), std::mem::take(&mut ready.pipes)))
 }
 
-/// Registers with the watcher, or else with the next one in the chain.
-fn register(watcher: &WatcherHandle, process: &Process, delivery: &Arc<Delivery>) -> Result<(), Error> {
-    let pid = i64::from(process.pid());
-    let pidfd = process.pidfd().map_or(-1, |fd| std::os::fd::AsRawFd::as_raw_fd(&fd).into());
-    let Err(first) = watcher.add_child_handler(pid, pidfd, delivery.callback()) else { return Ok(()) };
-    let mut last = first;
-    for next in watchers::fallbacks(watcher) {
-        tracing::warn!("{} could not take child {pid}, {} does: {last}", watcher.name(), next.name());
-        match next.add_child_handler(pid, pidfd, delivery.callback()) {
-            Ok(()) => return Ok(()),
-            Err(error) => last = error,
+/// A new child that is to be given to a watcher, still inside the spawn block.
+struct Registration {
+    process: Arc<Process>,
+    delivery: Arc<Delivery>,
+    block: SpawnBlock,
+}
+
+impl Registration {
+    /// Registers with the watcher, or else with the next one in the chain.
+    ///
+    /// A watcher that takes children only where their loop runs (`PidfdChildWatcher` for the loop of another thread,
+    /// `MultiLoopChildWatcher`) gets this one there: asyncio's users would write `run_coroutine_threadsafe`.
+    fn run(mut self) -> Result<(), Error> {
+        self.block.pid = self.process.pid().into();
+        let Err(error) = self.add_to(&self.block.watcher) else { return Ok(()) };
+        let has_loop_elsewhere =
+            matches!(error.code(), ErrorCode::NO_RUNNING_LOOP | ErrorCode::WRONG_THREAD | ErrorCode::BUSY);
+        if has_loop_elsewhere && !self.delivery.event_loop().is_closed() {
+            return self.run_on_loop();
         }
+        self.fall_back(error)
     }
-    Err(last)
+
+    /// Has the loop that is to be told of the exit do it. If that is closed before its turn, the process-wide reaper takes
+    /// the child.
+    fn run_on_loop(self) -> Result<(), Error> {
+        let event_loop = self.delivery.event_loop().clone();
+        let turn = Callback::new(move |_| {
+            self.add_to(&self.block.watcher)
+                .or_else(|error| self.fall_back(error))
+                .or_else(|error| self.delivery.give_up(&error))
+        });
+        event_loop.call_soon_threadsafe(turn).map(drop)
+    }
+
+    fn add_to(&self, watcher: &WatcherHandle) -> Result<(), Error> {
+        let pidfd = self.process.pidfd().map_or(-1, |fd| fd.as_raw_fd().into());
+        watcher.add_child_handler(self.process.pid().into(), pidfd, self.delivery.callback())
+    }
+
+    fn fall_back(&self, first: Error) -> Result<(), Error> {
+        let (mut last, watcher, pid) = (first, &self.block.watcher, self.process.pid());
+        for next in watchers::fallbacks(watcher) {
+            tracing::warn!("{} could not take child {pid}, {} does: {last}", watcher.name(), next.name());
+            match self.add_to(next) {
+                Ok(()) => return Ok(()),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
 }
 
 /// What stands around a spawn (asyncio: `with watcher`).
-struct SpawnBlock<'a> {
-    watcher: &'a WatcherHandle,
+struct SpawnBlock {
+    watcher: WatcherHandle,
     token: u64,
+    /// 0 if there is no child.
     pid: i64,
 }
 
-impl<'a> SpawnBlock<'a> {
-    fn enter(watcher: &'a WatcherHandle) -> Result<Self, SpawnError> {
+impl SpawnBlock {
+    fn enter(watcher: WatcherHandle) -> Result<Self, SpawnError> {
         let token = watcher.begin_spawn().map_err(SpawnError::Watcher)?;
         Ok(Self { watcher, token, pid: 0 })
     }
-
-    fn exit(mut self, pid: i32) {
-        self.pid = pid.into();
-    }
 }
 
-impl Drop for SpawnBlock<'_> {
+impl Drop for SpawnBlock {
     fn drop(&mut self) {
         if let Err(error) = self.watcher.end_spawn(self.token, self.pid) {
             tracing::warn!("{}: ending a spawn: {error}", self.watcher.name());

@@ -8,13 +8,10 @@
 )]
 
 use std::{
-    env, io,
+    env,
     panic::{AssertUnwindSafe, catch_unwind},
     process::ExitCode,
-    sync::{
-        Arc, Mutex,
-        mpsc::{Receiver, RecvTimeoutError},
-    },
+    sync::mpsc::{Receiver, RecvTimeoutError},
     thread,
     time::{Duration, Instant},
 };
@@ -73,34 +70,6 @@ pub fn eventually(what: &str, condition: impl Fn() -> bool) {
         assert!(start.elapsed() < DEADLINE, "not reached: {what}");
         thread::yield_now();
     }
-}
-
-/// What `f` makes a real subscriber print in this thread, a line for each event.
-pub fn logged<R>(f: impl FnOnce() -> R) -> (R, String) {
-    #[derive(Clone, Default)]
-    struct Output(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Output {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    let output = Output::default();
-    let writer = output.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || writer.clone())
-        .with_ansi(false)
-        .without_time()
-        .finish();
-    let result = tracing::subscriber::with_default(subscriber, f);
-    let bytes = output.0.lock().unwrap().clone();
-    (result, String::from_utf8(bytes).unwrap())
 }
 
 /// Has the kernel send SIGALRM to this process, in a thousandth of a second.
