@@ -80,6 +80,8 @@ fn the_object_is_as_documented() {
         "plugins.path",
         "choice.policy",
         "choice.watcher",
+        "choice.chain",
+        "choice.compat",
     ] {
         assert!(ids.contains(id), "{id} is missing");
     }
@@ -208,4 +210,31 @@ fn it_survives_without_proc() {
         serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
     assert_eq!(finding(&report, "kernel.proc")["level"], "warning", "{report:#}");
     assert_eq!(ended.status.code(), Some(0), "{report:#}");
+}
+
+#[test]
+fn the_chain_of_watchers_is_that_of_the_version_and_the_flags() {
+    let chain = |args: &[&str]| {
+        let (ended, report) = json(args);
+        assert_eq!(ended.status.code(), Some(0), "{report:#}");
+        assert!(finding(&report, "choice.chain")["value"].as_str().unwrap().contains("pidfd: "));
+        let chain = report["choices"][1]["chain"].as_array().unwrap().clone();
+        (chain.iter().map(|name| name.as_str().unwrap().to_owned()).collect::<Vec<_>>(), report)
+    };
+    let pidfd_works = finding(&json(&[]).1, "events.pidfd")["level"] == "ok";
+    let usual: &[&str] = if pidfd_works { &["pidfd", "threaded"] } else { &["threaded"] };
+    assert_eq!(chain(&[]).0, usual);
+    assert_eq!(chain(&["--watcher", "multi-loop"]).0, [&["multi-loop"], usual].concat());
+    let (of_3_7, report) = chain(&["--compat", "3.7"]);
+    assert_eq!(of_3_7, [&["safe"], usual].concat());
+    let value = finding(&report, "choice.compat")["value"].as_str().unwrap();
+    assert!(value.contains("3.7 (by --compat)") && value.contains("safe"), "{value}");
+    assert!(finding(&report, "choice.watcher")["value"].as_str().unwrap().contains("as asyncio 3.7 does"));
+    let (ended, report) = json(&["--watcher", "/no/such.so"]);
+    assert_eq!(ended.status.code(), Some(1));
+    assert_eq!(report["choices"][1]["chain"], Value::Array(Vec::new()));
+    let mut command = doctor(&["--json"]);
+    command.env("LOOPHOST_COMPAT", "2.7");
+    let report: Value = serde_json::from_str(&run(command).stdout).unwrap();
+    assert_eq!(finding(&report, "choice.compat")["level"], "problem");
 }

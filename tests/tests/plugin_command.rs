@@ -73,6 +73,12 @@ watcher  pidfd                    a pidfd for each child, watched by one loop
                                   built in
 watcher  threaded                 a thread for each child, works everywhere
                                   built in
+watcher  safe                     SIGCHLD, then a look at each of its children
+                                  built in
+watcher  fast                     SIGCHLD, then reaps every child of the process, also those of other code
+                                  built in
+watcher  multi-loop               SIGCHLD for loops in any thread
+                                  built in
 watcher  auto                     pidfd if it really works here, else threaded
                                   built in
 policy   limited-policy           the default policy, which makes at most max loops
@@ -108,7 +114,7 @@ fn what_the_list_shows_can_be_run() {
             Some((format!("--{kind}"), words.next()?.to_owned()))
         })
         .collect();
-    assert_eq!(names.len(), 9, "{names:?}");
+    assert_eq!(names.len(), 12, "{names:?}");
     // One of them makes no loops, and says so.
     for (flag, name) in names.iter().filter(|(_, name)| name != "fixture-good#strict") {
         let mut command = command(alone.home.path().join("loophost"));

@@ -2,7 +2,11 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::Parser;
+use clap::{
+    Parser,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use loophost::policy::{Deprecation, Profile};
 use nix::sys::signal::Signal;
 
 use crate::{
@@ -26,6 +30,10 @@ pub(crate) struct Args {
     /// LOOPHOST_LOG
     #[arg(long, global = true, value_name = "LEVEL|FILTER")]
     pub(crate) log: Option<Filter>,
+
+    /// Do not log the deprecation with this code; may be given several times, or with commas
+    #[arg(long, global = true, value_name = "CODE", value_delimiter = ',', value_parser = deprecation())]
+    pub(crate) silence: Vec<Deprecation>,
 
     /// What log lines look like
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
@@ -199,6 +207,10 @@ pub(crate) struct Choices {
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) watcher_opt: Vec<(String, String)>,
 
+    /// Choose as this version of asyncio does: child watcher and deprecations
+    #[arg(long, value_name = "VERSION", value_parser = profile())]
+    pub(crate) compat: Option<Profile>,
+
     /// Use the built-in default, with a warning, if the policy or watcher cannot be used
     #[arg(long)]
     pub(crate) fallback: bool,
@@ -233,4 +245,14 @@ fn signal(text: &str) -> Result<i32, String> {
     let name = text.to_ascii_uppercase();
     let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
     name.parse::<Signal>().map(|signal| signal as i32).map_err(|_| "there is no such signal".to_owned())
+}
+
+/// The profiles, so that help and completions list them.
+fn profile() -> impl TypedValueParser<Value = Profile> {
+    PossibleValuesParser::new(Profile::ALL.map(Profile::version)).try_map(|version| version.parse())
+}
+
+/// The same for the codes of deprecations.
+fn deprecation() -> impl TypedValueParser<Value = Deprecation> {
+    PossibleValuesParser::new(Deprecation::ALL.map(Deprecation::code)).try_map(|code| code.parse())
 }

@@ -7,7 +7,7 @@ use std::{cell::OnceCell, error::Error, ffi::OsString, fmt::Display, path::Path}
 use loophost::{
     LoopHandle, OfferKind, Options, PolicyHandle, WatcherHandle, builtin, environment,
     plugin::{self, Origin, Plugin, Reference, Target},
-    policy::{self, DefaultEventLoopPolicy},
+    policy::{self, DefaultEventLoopPolicy, Profile},
 };
 
 use crate::{
@@ -26,6 +26,8 @@ pub(crate) struct Chosen {
     pub(crate) watcher: Choice,
     /// A loop that the policy has made: one that cannot make any cannot be used.
     pub(crate) event_loop: LoopHandle,
+    /// The version of asyncio whose choices were made.
+    pub(crate) compat: Layers<Profile>,
     /// Whether a default may have taken the place of either.
     pub(crate) fallback: Layers<bool>,
 }
@@ -116,6 +118,9 @@ pub(crate) fn choose(
     watchdog: &Watchdog,
 ) -> Result<Chosen, Box<dyn Error>> {
     let [policy, watcher] = questions(choices, settings)?;
+    let compat = settings.compat(choices)?;
+    // Before any policy is made.
+    policy::set_profile(compat.strongest().map(|said| said.value).unwrap_or_default());
     let event_loop = OnceCell::new();
     let policy = policy.answer(settings, watchdog, |plugin, offer, options| {
         let base = PolicyHandle::new(DefaultEventLoopPolicy::new());
@@ -131,7 +136,7 @@ pub(crate) fn choose(
         Ok(policy::get_event_loop_policy().set_child_watcher(Some(watcher))?)
     })?;
     let event_loop = event_loop.into_inner().map_or_else(policy::new_event_loop, Ok)?;
-    Ok(Chosen { policy, watcher, event_loop, fallback: settings.fallback(choices) })
+    Ok(Chosen { policy, watcher, event_loop, compat, fallback: settings.fallback(choices) })
 }
 
 impl Chosen {

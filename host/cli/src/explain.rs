@@ -28,6 +28,11 @@ pub(crate) fn print(chosen: &Chosen, settings: &Settings) -> Result<(), Box<dyn 
         writeln!(out, "         is {watcher_name}")?;
     }
     reasons(&mut out, &chosen.watcher)?;
+    if let Some(said) = chosen.compat.strongest() {
+        writeln!(out, "compat   {}", said.value)?;
+        writeln!(out, "         chosen by: {}", said.source)?;
+        overridden(&mut out, chosen.compat.overridden(), |profile| profile.version())?;
+    }
     if let Some(said) = settings.log.strongest() {
         writeln!(out, "log      {}", said.value)?;
         writeln!(out, "         chosen by: {}", said.source)?;
@@ -37,6 +42,10 @@ pub(crate) fn print(chosen: &Chosen, settings: &Settings) -> Result<(), Box<dyn 
         writeln!(out, "fallback {}", if said.value { "yes" } else { "no" })?;
         writeln!(out, "         chosen by: {}", said.source)?;
         overridden(&mut out, chosen.fallback.overridden(), bool::to_string)?;
+    }
+    for said in &settings.silenced {
+        writeln!(out, "silences {}", said.value)?;
+        writeln!(out, "         chosen by: {}", said.source)?;
     }
     for owner in &settings.owners {
         writeln!(out, "trusts   user {}", owner.value)?;

@@ -1,7 +1,7 @@
 //! What holds for every command: configuration files, trust, the search path, the log.
 //!
 //! Precedence, key by key: flag, variable, the user's file, the system's file, built in. Lists (plugin folders, trusted
-//! owners) are joined in that order.
+//! owners, silenced deprecations) are joined in that order.
 //!
 //! # More rights than the user (`AT_SECURE`)
 //! Flags are the caller's as much as variables are. Where loophost has more rights than its caller (set-user-ID,
@@ -9,11 +9,12 @@
 //! variables, HOME and XDG folders are ignored, as ld.so ignores `LD_PRELOAD`, and flags that name code, its options or
 //! who is to be trusted are refused, for somebody has asked for them.
 
-use std::{error::Error, io, path};
+use std::{error::Error, fmt::Display, io, path, str::FromStr};
 
 use loophost::{
     environment,
     plugin::{SearchPath, Trust},
+    policy::{Deprecation, Profile},
 };
 
 use crate::{
@@ -35,6 +36,8 @@ pub(crate) struct Settings {
     /// Where plugins are looked for by name.
     pub(crate) search: SearchPath,
     pub(crate) log: Layers<Filter>,
+    /// What of asyncio's deprecations is not told.
+    pub(crate) silenced: Vec<Said<Deprecation>>,
 }
 
 impl Settings {
@@ -47,13 +50,15 @@ impl Settings {
         owners.extend(files.iter().flat_map(|file| file.trust_owner.iter().cloned()));
         let log = log_layers(common, &files)?;
         log::init(&filter(&log), common.log_format);
+        let silenced = silenced(common, &files)?;
+        silenced.iter().for_each(|said| said.value.silence());
         // After that, for it may warn.
         let flag = common.plugin_path.iter().map(path::absolute).collect::<io::Result<Vec<_>>>();
         let flag =
             flag.map_err(|error| format!("--plugin-path: the current folder cannot be told: {error}"))?;
         let configured = files.iter().flat_map(|file| file.plugin_path.iter().map(|said| said.value.clone()));
         let search = SearchPath::configured(flag, configured);
-        Ok(Self { trust: trust_in(&owners), files, owners, search, log })
+        Ok(Self { trust: trust_in(&owners), files, owners, search, log, silenced })
     }
 
     /// What holds if [`begin`](Self::begin) has failed, for `doctor`: flags and variables, as far as they can be used.
@@ -65,7 +70,18 @@ impl Settings {
         let log = common.log.clone().map(|filter| flag("--log", filter)).into_iter().collect();
         log::init(&filter(&log), common.log_format);
         let search = SearchPath::new(folders.iter().filter_map(|folder| path::absolute(folder).ok()));
-        Self { files: Vec::new(), trust: trust_in(&owners), owners, search, log }
+        Self { files: Vec::new(), trust: trust_in(&owners), owners, search, log, silenced: Vec::new() }
+    }
+
+    /// The version of asyncio whose choices are made.
+    ///
+    /// # Errors
+    /// The variable holds no version, and no flag overrides it.
+    pub(crate) fn compat(&self, choices: &Choices) -> Result<Layers<Profile>, String> {
+        let from_flag = choices.compat.map(|profile| flag("--compat", profile));
+        let from_variable = variable("LOOPHOST_COMPAT", from_flag.is_some())?;
+        let from_files = self.files.iter().filter_map(|file| file.compat.clone());
+        Ok(from_flag.into_iter().chain(from_variable).chain(from_files).collect())
     }
 
     /// Whether the built-in default may take the place of what cannot be used.
@@ -117,16 +133,35 @@ fn filter(log: &Layers<Filter>) -> Filter {
 }
 
 fn log_layers(common: &Args, files: &[File]) -> Result<Layers<Filter>, String> {
-    const VARIABLE: &str = "LOOPHOST_LOG";
     let from_flag = common.log.clone().map(|filter| flag("--log", filter));
-    let from_variable = match environment::trusted_var(VARIABLE) {
-        None => None,
-        Some(value) => match value.to_string_lossy().parse() {
-            Ok(value) => Some(Said { value, source: Source::Environment(VARIABLE) }),
-            Err(_) if from_flag.is_some() => None,
-            Err(error) => return Err(format!("{VARIABLE}: {error}")),
-        },
-    };
+    let from_variable = variable("LOOPHOST_LOG", from_flag.is_some())?;
     let from_files = files.iter().filter_map(|file| file.log.clone());
     Ok(from_flag.into_iter().chain(from_variable).chain(from_files).collect())
+}
+
+/// What a variable says. One that a flag overrides may be wrong.
+fn variable<T: FromStr<Err: Display>>(
+    name: &'static str,
+    is_overridden: bool,
+) -> Result<Option<Said<T>>, String> {
+    let Some(value) = environment::trusted_var(name) else { return Ok(None) };
+    match value.to_string_lossy().parse() {
+        Ok(value) => Ok(Some(Said { value, source: Source::Environment(name) })),
+        Err(_) if is_overridden => Ok(None),
+        Err(error) => Err(format!("{name}: {error}")),
+    }
+}
+
+/// Flags, variable and files are joined.
+fn silenced(common: &Args, files: &[File]) -> Result<Vec<Said<Deprecation>>, String> {
+    const VARIABLE: &str = "LOOPHOST_SILENCE";
+    let mut silenced: Vec<_> = common.silence.iter().map(|event| flag("--silence", *event)).collect();
+    if let Some(codes) = environment::trusted_var(VARIABLE) {
+        for code in codes.to_string_lossy().split(',').map(str::trim).filter(|code| !code.is_empty()) {
+            let value = code.parse().map_err(|error| format!("{VARIABLE}: {error}"))?;
+            silenced.push(Said { value, source: Source::Environment(VARIABLE) });
+        }
+    }
+    silenced.extend(files.iter().flat_map(|file| file.silence.iter().cloned()));
+    Ok(silenced)
 }

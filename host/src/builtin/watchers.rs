@@ -76,13 +76,26 @@ pub(crate) fn make(name: &str, options: &Options) -> Result<WatcherHandle, Error
     }
 }
 
-/// The watchers that take a child which `first` could not take, in their order. They are made once and never closed.
+/// The names of the built-in watchers that a child is offered to, one after the other, if the policy's watcher cannot
+/// take it. `first` is the [name](crate::ChildWatcher::name) of that one, or a built-in's short one.
+pub fn chain_after(first: &str, probe: &PidfdProbe) -> &'static [&'static str] {
+    // What one PidfdChildWatcher cannot do, another one cannot either.
+    if probe.works && !["pidfd", pidfd::NAME].contains(&first) {
+        &["pidfd", "threaded"]
+    } else {
+        &["threaded"]
+    }
+}
+
+/// The watchers of [`chain_after`] that are active. They are made once and never closed.
 pub(crate) fn fallbacks(first: &WatcherHandle) -> impl Iterator<Item = &'static WatcherHandle> {
     static PIDFD: OnceLock<WatcherHandle> = OnceLock::new();
-    // What one PidfdChildWatcher cannot do, another one cannot either.
-    let pidfd = first.name() != pidfd::NAME && PidfdProbe::get().works;
-    let pidfd = pidfd.then(|| PIDFD.get_or_init(|| WatcherHandle::new(PidfdChildWatcher::new())));
-    pidfd.filter(|watcher| watcher.is_active()).into_iter().chain([last_resort()])
+    let chain = chain_after(&first.name(), PidfdProbe::get()).iter();
+    let watchers = chain.map(|name| match *name {
+        "pidfd" => PIDFD.get_or_init(|| WatcherHandle::new(PidfdChildWatcher::new())),
+        _ => last_resort(),
+    });
+    watchers.filter(|watcher| watcher.is_active())
 }
 
 /// The watcher at the end of the chain, which needs neither a loop nor a pidfd.

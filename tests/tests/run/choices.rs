@@ -66,6 +66,51 @@ watcher  pidfd
 }
 
 #[test]
+fn a_version_of_asyncio_chooses_the_watcher() {
+    let plugins = Plugins::new();
+    for (version, watcher) in [("3.7", "Safe"), ("3.8", "Threaded"), ("3.9", "Threaded")] {
+        let explained = explain(&plugins, &[], &["--compat", version]);
+        let watcher = format!("watcher  {watcher}ChildWatcher\n");
+        let compat = format!("compat   {version}\n         chosen by: --compat\n");
+        assert!(explained.contains(&watcher) && explained.contains(&compat), "{explained}");
+    }
+    let both = explain(&plugins, &[("LOOPHOST_COMPAT", "3.7")], &["--compat", "3.8"]);
+    assert!(both.contains("chosen by: --compat\n         overrides: 3.7 (LOOPHOST_COMPAT)\n"), "{both}");
+    let wrong = run_with(&[("LOOPHOST_COMPAT", "3.6")], &["run", "true"]);
+    assert_eq!(wrong.status.code(), Some(125));
+    assert!(wrong.stderr.contains("LOOPHOST_COMPAT: there is no profile 3.6"), "{}", wrong.stderr);
+    let program = ["--", "sh", "-c", "exit 3"];
+    for version in ["3.7", "3.8", "3.9", "3.12"] {
+        let ended = run_with(&[], &[&["run", "--compat", version], &program[..]].concat());
+        assert_eq!((ended.status.code(), &*ended.stderr), (Some(3), ""), "{version}");
+    }
+}
+
+#[test]
+fn a_deprecated_watcher_is_told_of_unless_that_is_silenced() {
+    let silenced = |variables: &[(&str, &str)], flags: &[&str]| {
+        let program = ["--watcher", "fast", "--", "sh", "-c", "exit 3"];
+        let ended = run_with(variables, &[&["run"], flags, &program[..]].concat());
+        assert_eq!(ended.status.code(), Some(3), "{}", ended.stderr);
+        assert!(
+            ended.stderr.is_empty() || ended.stderr.contains("code=\"fast_child_watcher\""),
+            "{}",
+            ended.stderr
+        );
+        ended.stderr.is_empty()
+    };
+    assert!(!silenced(&[], &[]));
+    assert!(!silenced(&[], &["--silence", "safe_child_watcher"]));
+    assert!(silenced(&[], &["--silence", "safe_child_watcher,fast_child_watcher"]));
+    assert!(silenced(&[("LOOPHOST_SILENCE", "fast_child_watcher")], &["--silence", "set_child_watcher"]));
+    assert!(silenced(&[], &["--compat", "3.9"]));
+    assert!(silenced(&[], &["--log", "warn,loophost::deprecated=off"]));
+    let wrong = run_with(&[("LOOPHOST_SILENCE", "everything")], &["run", "true"]);
+    assert_eq!(wrong.status.code(), Some(125));
+    assert!(wrong.stderr.contains("LOOPHOST_SILENCE") && wrong.stderr.contains("get_child_watcher"));
+}
+
+#[test]
 fn explaining_starts_nothing() {
     let explained = explain(&Plugins::new(), &[], &["--", "sh", "-c", "echo started"]);
     assert!(!explained.contains("started"), "{explained}");

@@ -15,7 +15,9 @@ pub(crate) type Options = Vec<OsString>;
 
 /// The policy `default` with each watcher.
 pub(crate) fn on_default() -> Vec<Options> {
-    ["auto", "pidfd", "threaded"].map(|watcher| vec!["--watcher".into(), watcher.into()]).into()
+    let watchers = ["auto", "pidfd", "threaded", "safe", "fast", "multi-loop"];
+    // Not the profile of 3.12, which has something to say about some of them.
+    watchers.map(|watcher| ["--watcher", watcher, "--compat", "3.9"].map(Into::into).into()).into()
 }
 
 /// The policy `poll` with each watcher.

@@ -3,6 +3,7 @@
 use libc::{EINVAL, ENOMEM, ENOSPC, ENOSYS, EPERM, SIGSYS};
 use loophost_tests::{Plugins, loophost};
 use nix::sys::signal::Signal;
+use serde_json::{Value, json};
 use std::os::unix::process::ExitStatusExt;
 
 use crate::{
@@ -63,6 +64,36 @@ fn without_pidfds_threads_wait() {
                 assert!(falls_back || complaints.is_empty(), "{options:?}: {complaints}");
             }
         }
+    }
+}
+
+/// The probe's outcome, the chain and the reasons.
+#[test]
+fn doctor_tells_of_forbidden_pidfds_and_what_is_used_instead() {
+    if !filters_work() {
+        return;
+    }
+    let report = |sandbox: &Sandbox, options: &[&str]| {
+        let ended = sandbox.run([["doctor", "--json"].as_slice(), options].concat());
+        let report: Value = serde_json::from_str(&ended.stdout).unwrap();
+        let findings = report["findings"].as_array().unwrap().clone();
+        let value = move |id: &str| {
+            let finding = findings.iter().find(|finding| finding["id"] == id).unwrap();
+            (finding["level"].as_str().unwrap().to_owned(), finding["value"].as_str().unwrap().to_owned())
+        };
+        (value, report["choices"][1]["chain"].clone())
+    };
+    let reasons = ["Operation not permitted", "Function not implemented", "SIGSYS"];
+    for (sandbox, reason) in refused_and_killing(libc::SYS_pidfd_open).iter().zip(reasons) {
+        let (value, chain) = report(sandbox, &[]);
+        assert_eq!(chain, json!(["threaded"]));
+        for (id, level) in [("events.pidfd", "note"), ("choice.chain", "ok")] {
+            let (its_level, value) = value(id);
+            assert!(its_level == level && value.contains(reason), "{id}: {its_level} {value}");
+        }
+        assert!(value("choice.watcher").1.contains("threaded, for pidfds do not work here"));
+        assert_eq!(report(sandbox, &["--watcher", "safe"]).1, json!(["safe", "threaded"]));
+        assert_eq!(report(sandbox, &["--watcher", "pidfd"]).0("choice.watcher").0, "problem");
     }
 }
 

@@ -6,6 +6,10 @@ use std::{
     rc::Rc,
 };
 
+use loophost::{
+    Error,
+    policy::{Deprecation, Profile},
+};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -32,6 +36,8 @@ pub(crate) struct File {
     pub(crate) plugin_path: Vec<Said<PathBuf>>,
     pub(crate) trust_owner: Vec<Said<Owner>>,
     pub(crate) log: Option<Said<Filter>>,
+    pub(crate) silence: Vec<Said<Deprecation>>,
+    pub(crate) compat: Option<Said<Profile>>,
     pub(crate) fallback: Option<Said<bool>>,
 }
 
@@ -81,6 +87,13 @@ impl File {
                     let text = string("log", value)?;
                     let filter = text.parse().map_err(|error| (value.span(), format!("log: {error}")))?;
                     file.log = Some(reader.said(key, filter));
+                }
+                "silence" => file.silence = reader.deprecations("silence", value)?,
+                "compat" => {
+                    let text = string("compat", value)?;
+                    let profile = text.parse::<Profile>();
+                    let profile = profile.map_err(|error| (value.span(), format!("compat: {error}")))?;
+                    file.compat = Some(reader.said(key, profile));
                 }
                 "fallback" => file.fallback = Some(reader.said(key, boolean("fallback", value)?)),
                 unknown => return Err((key.span(), key::unknown(unknown))),
@@ -158,6 +171,16 @@ impl Reader<'_> {
             .collect()
     }
 
+    fn deprecations(&self, key: &str, value: &Value<'_>) -> Result<Vec<Said<Deprecation>>, Wrong> {
+        list(key, value)?
+            .map(|value| {
+                let parsed = string(key, value)?.parse();
+                let deprecation = parsed.map_err(|error: Error| (value.span(), format!("{key}: {error}")))?;
+                Ok(self.said(value, deprecation))
+            })
+            .collect()
+    }
+
     fn owners(&self, key: &str, value: &Value<'_>) -> Result<Vec<Said<Owner>>, Wrong> {
         list(key, value)?
             .map(|value| {
@@ -222,7 +245,7 @@ mod tests {
     fn every_key_is_read_with_its_line() {
         let file = parse(
             "# comment\npolicy = \"poll\"\nwatcher = \"/opt/w.so#x\"\nplugin-path = [\n  \"/opt/a\",\n  \"/opt/b\",\n]\n\
-             trust-owner = [1000, \"root\", 0x3e8, 1_000]\nlog = \"info\"\nfallback = true\n[policy-options]\nmax = 1\n\
+             trust-owner = [1000, \"root\", 0x3e8, 1_000]\nlog = \"info\"\nfallback = true\ncompat = \"3.9\"\nsilence = [\"get_child_watcher\"]\n[policy-options]\nmax = 1\n\
              [watcher-options]\nfast = true\nname = \"n\"\nratio = 0.50\n",
         )
         .unwrap();
@@ -238,8 +261,10 @@ mod tests {
         let owners: Vec<_> = file.trust_owner.iter().map(|said| said.value.0).collect();
         assert_eq!(owners, [1000, 0, 1000, 1000]);
         assert!(file.fallback.unwrap().value);
+        assert_eq!(file.compat.unwrap().value, Profile::V3_9);
+        assert_eq!(file.silence[0].value, Deprecation::GetChildWatcher);
         let (key, max) = &file.policy_options[0];
-        assert_eq!((&**key, &*max.value, line(&max.source)), ("max", "1", 12));
+        assert_eq!((&**key, &*max.value, line(&max.source)), ("max", "1", 14));
         let options: Vec<_> =
             file.watcher_options.iter().map(|(key, said)| format!("{key}={}", said.value)).collect();
         assert_eq!(options, ["fast=true", "name=n", "ratio=0.50"]);

@@ -1,7 +1,7 @@
 //! The keys of a configuration file.
 
 /// All of them, as they are written.
-pub(super) const KEYS: [&str; 8] = [
+pub(super) const KEYS: [&str; 10] = [
     "policy",
     "watcher",
     "policy-options",
@@ -9,6 +9,8 @@ pub(super) const KEYS: [&str; 8] = [
     "plugin-path",
     "trust-owner",
     "log",
+    "silence",
+    "compat",
     "fallback",
 ];
 

@@ -2,7 +2,12 @@
 
 use std::{error::Error, path::PathBuf};
 
-use loophost::{OfferKind, policy, process::PidfdProbe};
+use loophost::{
+    OfferKind,
+    builtin::watchers,
+    policy::{self, Profile},
+    process::PidfdProbe,
+};
 use serde::Serialize;
 
 use super::finding::Finding;
@@ -10,6 +15,7 @@ use crate::{
     args::Doctor,
     choice::{self, Foreseen},
     settings::Settings,
+    source::{Layers, Source},
 };
 
 #[derive(Debug, Serialize)]
@@ -28,6 +34,8 @@ pub(super) struct Choice {
     pub(super) file: Option<PathBuf>,
     /// Why it cannot be used.
     pub(super) rejected: Option<String>,
+    /// Of the watcher: it, and those that a child is offered to if it cannot take it; empty if that is not known.
+    pub(super) chain: Vec<String>,
 }
 
 pub(super) fn examine(args: &Doctor, settings: &Settings) -> (Vec<Choice>, Vec<Finding>) {
@@ -38,15 +46,81 @@ pub(super) fn examine(args: &Doctor, settings: &Settings) -> (Vec<Choice>, Vec<F
             return (Vec::new(), vec![Finding::problem("choice.flags", value, advice)]);
         }
     };
-    let policy_is_built_in = matches!(foreseen[0].file, Ok(None));
-    let mut findings: Vec<_> = foreseen.iter().map(|one| finding(one, policy_is_built_in)).collect();
+    let (profile, compat) = match settings.compat(&args.choices) {
+        Ok(compat) => compat_finding(&compat),
+        Err(error) => {
+            let advice = format!("choose one of {}", Profile::ALL.map(Profile::version).join(", "));
+            (Profile::default(), Finding::problem("choice.compat", error, advice))
+        }
+    };
+    let circumstances = Circumstances {
+        profile,
+        policy_is_built_in: matches!(foreseen[0].file, Ok(None)),
+        probe: PidfdProbe::full(),
+    };
+    let mut findings: Vec<_> = foreseen.iter().map(|one| finding(one, &circumstances)).collect();
+    let chain = chain(&foreseen[1], &circumstances);
+    findings.push(chain_finding(&chain, &circumstances.probe));
+    findings.push(compat);
     if args.load {
         findings.push(load(args, settings));
     }
-    (foreseen.into_iter().map(choice).collect(), findings)
+    let mut choices: Vec<_> = foreseen.into_iter().map(choice).collect();
+    choices[1].chain = chain;
+    (choices, findings)
 }
 
-fn finding(foreseen: &Foreseen, policy_is_built_in: bool) -> Finding {
+/// What the watcher depends on.
+struct Circumstances {
+    profile: Profile,
+    policy_is_built_in: bool,
+    probe: PidfdProbe,
+}
+
+fn compat_finding(compat: &Layers<Profile>) -> (Profile, Finding) {
+    let profile = compat.strongest().map(|said| said.value).unwrap_or_default();
+    let source = compat.strongest().map_or(Source::Default, |said| said.source.clone());
+    let overrides =
+        compat.overridden().iter().map(|said| format!("; overrides {} ({})", said.value, said.source));
+    let overrides: String = overrides.collect();
+    let value = format!(
+        "as asyncio {profile} (by {source}): its default watcher is {}{overrides}",
+        profile.default_watcher()
+    );
+    (profile, Finding::ok("choice.compat", value))
+}
+
+/// Who watches a child: the chosen watcher, and then those that it is offered to.
+fn chain(watcher: &Foreseen, circumstances: &Circumstances) -> Vec<String> {
+    let first = match (&watcher.file, watcher.asked.as_deref()) {
+        (Err(_), _) if !watcher.fallback => return Vec::new(),
+        (Ok(Some(_)), Some(asked)) => asked,
+        (Ok(None), Some("auto")) => automatic(&circumstances.probe).0,
+        (Ok(_), Some(asked)) => asked,
+        _ if !circumstances.policy_is_built_in => "the policy's own",
+        _ => default_watcher(circumstances).0,
+    };
+    let after = watchers::chain_after(first, &circumstances.probe).iter().filter(|next| **next != first);
+    [first].into_iter().chain(after.copied()).map(str::to_owned).collect()
+}
+
+fn chain_finding(chain: &[String], probe: &PidfdProbe) -> Finding {
+    const ID: &str = "choice.chain";
+    match chain {
+        [] => Finding::unknown(ID, "the watcher cannot be used"),
+        [only] => Finding::ok(ID, format!("{only} takes every child; pidfd: {}", probe.reason)),
+        [first, rest @ ..] => Finding::ok(
+            ID,
+            format!(
+                "{first}; a child that it cannot take goes to {}; pidfd: {}",
+                rest.join(", then "),
+                probe.reason
+            ),
+        ),
+    }
+}
+
+fn finding(foreseen: &Foreseen, circumstances: &Circumstances) -> Finding {
     let id = match foreseen.kind {
         OfferKind::Policy => "choice.policy",
         OfferKind::Watcher => "choice.watcher",
@@ -72,27 +146,40 @@ fn finding(foreseen: &Foreseen, policy_is_built_in: bool) -> Finding {
             Finding::ok(id, format!("{} (by {source}), from {}", asked.unwrap_or_default(), file.display()))
         }
         (Ok(None), None) => match foreseen.kind {
-            OfferKind::Watcher if !policy_is_built_in => Finding::ok(id, "the policy's own"),
-            OfferKind::Watcher => Finding::ok(id, format!("{} (default)", automatic())),
+            OfferKind::Watcher if !circumstances.policy_is_built_in => Finding::ok(id, "the policy's own"),
+            OfferKind::Watcher => {
+                let (name, why) = default_watcher(circumstances);
+                Finding::ok(id, format!("{name}, {why} (default)"))
+            }
             OfferKind::Policy => Finding::ok(id, "default (built in)"),
         },
-        (Ok(None), Some("pidfd")) if !PidfdProbe::full().works => Finding::problem(
+        (Ok(None), Some("pidfd")) if !circumstances.probe.works => Finding::problem(
             id,
-            format!("pidfd (by {source}) does not work here: {}", PidfdProbe::full().reason),
+            format!("pidfd (by {source}) does not work here: {}", circumstances.probe.reason),
             "use `auto`, which takes `threaded` where pidfds do not work",
         ),
-        (Ok(None), Some("auto")) => Finding::ok(id, format!("auto (by {source}): {}", automatic())),
+        (Ok(None), Some("auto")) => {
+            let (name, why) = automatic(&circumstances.probe);
+            Finding::ok(id, format!("auto (by {source}): {name}, {why}"))
+        }
         (Ok(None), Some(asked)) => Finding::ok(id, format!("{asked} (by {source}), built in")),
     }
 }
 
-/// What `auto` takes.
-fn automatic() -> &'static str {
-    if PidfdProbe::full().works {
-        "pidfd, for it works here"
-    } else {
-        "threaded, for pidfds do not work here"
+/// What a built-in policy takes, and why.
+fn default_watcher(circumstances: &Circumstances) -> (&'static str, String) {
+    match circumstances.profile.default_watcher() {
+        "auto" => {
+            let (name, why) = automatic(&circumstances.probe);
+            (name, why.into())
+        }
+        name => (name, format!("as asyncio {} does", circumstances.profile)),
     }
+}
+
+/// What `auto` takes, and why.
+fn automatic(probe: &PidfdProbe) -> (&'static str, &'static str) {
+    if probe.works { ("pidfd", "for it works here") } else { ("threaded", "for pidfds do not work here") }
 }
 
 fn choice(foreseen: Foreseen) -> Choice {
@@ -114,6 +201,7 @@ fn choice(foreseen: Foreseen) -> Choice {
         options: options.collect(),
         file,
         rejected,
+        chain: Vec::new(),
     }
 }
 
