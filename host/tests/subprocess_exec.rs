@@ -6,6 +6,8 @@ mod logged;
 mod util;
 
 use std::{
+    fs::File,
+    io::{BufRead, BufReader},
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
 };
@@ -14,6 +16,10 @@ use logged::logged;
 use loophost::{
     Callback, ChildWatcher, Error, ErrorCode, EventKind, Fd, LoopHandle, WatcherHandle, policy,
     process::{self, Command, SpawnError, Stdio, subprocess_exec},
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
 };
 use util::{Exits, exists, new_loop, run_until, sh, wait_until};
 
@@ -284,4 +290,24 @@ fn a_child_whose_loop_closes_before_it_was_registered_is_reaped() {
     event_loop.close().unwrap();
     wait_until("it was reaped", || child.returncode() == Some(3));
     assert_eq!(exits.len(), 0);
+}
+
+/// asyncio 3.11 waited for both: with a grandchild that holds the pipe, for as long as that lives.
+#[test]
+fn an_exit_does_not_wait_for_the_output_to_end() {
+    let watcher = loophost::builtin::watchers::new("auto", &loophost::Options::new()).unwrap();
+    let _turn = with_watcher(watcher.clone());
+    let (event_loop, exits) = (new_loop(), Exits::default());
+    watcher.attach_loop(Some(event_loop.clone())).unwrap();
+    let command = sh("sleep 1000 & echo $!; exit 3").stdout(Stdio::Pipe);
+    let mut child = subprocess_exec(&event_loop, command, exits.handler()).unwrap();
+    run_until(&event_loop, "the exit", || exits.len() > 0);
+    let mut output = BufReader::new(File::from(child.stdout.take().unwrap()));
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    let grandchild = Pid::from_raw(line.trim().parse().unwrap());
+    kill(grandchild, Signal::SIGKILL).expect("it lives and holds the pipe");
+    assert_eq!(output.read_line(&mut line).unwrap(), 0, "the end of the output");
+    assert_eq!(exits.only().1, 3);
+    event_loop.close().unwrap();
 }

@@ -5,6 +5,8 @@
 mod util;
 
 use std::{
+    fs::File,
+    io::{BufRead, BufReader},
     os::fd::AsRawFd,
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard,
@@ -21,7 +23,10 @@ use loophost::{
     process::{Stdio, spawn},
 };
 use nix::{
-    sys::wait::{WaitStatus, waitpid},
+    sys::{
+        signal::{Signal, kill},
+        wait::{WaitStatus, waitpid},
+    },
     unistd::Pid,
 };
 use util::{Exits, exists, has_ended, lent, new_loop, run_until, sh, wait_for_zombie, wait_until};
@@ -445,6 +450,26 @@ fn pidfd_prefers_the_running_loop() {
     assert_eq!(exits.only(), (child.pid(), 2, 0));
     attached.close().unwrap();
     running.close().unwrap();
+}
+
+/// An extension: of a process that somebody else waits for, only that it has exited.
+#[test]
+fn pidfd_tells_of_the_exit_of_a_process_that_is_no_child() {
+    let _company = in_company();
+    let (watcher, event_loop, exits) = (make("pidfd"), new_loop(), Exits::default());
+    watcher.attach_loop(Some(event_loop.clone())).unwrap();
+    let script = "sleep 1000 & echo $!; wait";
+    let mut parent = spawn(sh(script).stdout(pipe())).unwrap();
+    let mut line = String::new();
+    BufReader::new(File::from(parent.stdout.take().unwrap())).read_line(&mut line).unwrap();
+    let grandchild: i32 = line.trim().parse().unwrap();
+    watcher.add_child_handler(grandchild.into(), -1, exits.handler()).unwrap();
+    event_loop.run_once(Some(Duration::ZERO)).unwrap();
+    assert_eq!(exits.len(), 0, "it lives");
+    kill(Pid::from_raw(grandchild), Signal::SIGKILL).unwrap();
+    run_until(&event_loop, "the exit", || exits.len() > 0);
+    assert_eq!(exits.only(), (grandchild.into(), 255, Event::STATUS_LOST));
+    event_loop.close().unwrap();
 }
 
 /// asyncio: the descriptor leaks and nobody is told.
