@@ -6,9 +6,9 @@
 //! each prints microseconds of CPU time of parent and child per process: smallest, median, largest; then the ratio of
 //! each to the first in the same turn.
 
-use std::{
-    env, fs, os::unix::fs::PermissionsExt, path::Path, process::Command as StdCommand, time::Duration,
-};
+mod tiny_program;
+
+use std::{env, path::Path, process::Command as StdCommand, time::Duration};
 
 use loophost::process::{Command, Way, force_way, reap, spawn};
 use nix::{
@@ -39,8 +39,7 @@ fn main() {
     let heap = vec![1_u8; mib << 20];
     let folder = tempfile::tempdir().expect("a folder can be made");
     let program = folder.path().join("exits");
-    fs::write(&program, executable()).expect("the program is written");
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it may be executed");
+    tiny_program::write(&program, tiny_program::EXITS);
 
     // A child with other rights is forked: a few do.
     let processes = |index: usize| if index == 4 { PROCESSES / 10 } else { PROCESSES };
@@ -82,36 +81,6 @@ fn cpu_time() -> Duration {
     let sum = |usage: Usage| (usage.user_time() + usage.system_time()).num_microseconds();
     let of = |who| sum(getrusage(who).expect("the number is right"));
     Duration::from_micros((of(UsageWho::RUSAGE_SELF) + of(UsageWho::RUSAGE_CHILDREN)) as u64)
-}
-
-/// An ELF file with one segment, which holds all of it and begins with the file's header.
-fn executable() -> Vec<u8> {
-    const HEADERS: u64 = 64 + 56;
-    const ADDRESS: u64 = 0x40_0000;
-    let (machine, code): (u16, [u8; 12]) = if cfg!(target_arch = "x86_64") {
-        // xor edi, edi; mov eax, 231 (exit_group); syscall; nops
-        (62, [0x31, 0xff, 0xb8, 231, 0, 0, 0, 0x0f, 0x05, 0x90, 0x90, 0x90])
-    } else {
-        // mov x0, #0; mov x8, #94 (exit_group); svc #0
-        (183, [0x00, 0x00, 0x80, 0xd2, 0xc8, 0x0b, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4])
-    };
-    let size = HEADERS + code.len() as u64;
-    let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
-    let halves =
-        |file: &mut Vec<u8>, values: &[u16]| values.iter().for_each(|v| file.extend(v.to_le_bytes()));
-    let words = |file: &mut Vec<u8>, values: &[u32]| values.iter().for_each(|v| file.extend(v.to_le_bytes()));
-    let longs = |file: &mut Vec<u8>, values: &[u64]| values.iter().for_each(|v| file.extend(v.to_le_bytes()));
-    // Type (executable), machine, version; entry, program headers, section headers; flags; sizes and counts.
-    halves(&mut file, &[2, machine]);
-    words(&mut file, &[1]);
-    longs(&mut file, &[ADDRESS + HEADERS, 64, 0]);
-    words(&mut file, &[0]);
-    halves(&mut file, &[64, 56, 1, 0, 0, 0]);
-    // Type (load), flags (read, execute); offset, address twice, size in file and memory, alignment.
-    words(&mut file, &[1, 5]);
-    longs(&mut file, &[0, ADDRESS, ADDRESS, size, size, 0x1_0000]);
-    file.extend(code);
-    file
 }
 
 fn spread(mut values: Vec<f64>, digits: usize) -> String {
