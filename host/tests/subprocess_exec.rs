@@ -10,18 +10,21 @@ use std::{
     io::{BufRead, BufReader},
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
+    time::Duration,
 };
 
 use logged::logged;
 use loophost::{
     Callback, ChildWatcher, Error, ErrorCode, EventKind, Fd, LoopHandle, WatcherHandle, policy,
-    process::{self, Command, SpawnError, Stdio, subprocess_exec},
+    process::{self, Child, Command, SpawnError, Stdio, subprocess_exec},
 };
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use util::{Exits, exists, new_loop, run_until, sh, wait_until};
+
+const BUILT_IN: [&str; 5] = ["pidfd", "threaded", "safe", "fast", "multi-loop"];
 
 /// The policy's watcher belongs to the process: one case at a time.
 fn with_watcher(watcher: WatcherHandle) -> MutexGuard<'static, ()> {
@@ -73,6 +76,18 @@ impl ChildWatcher for Scripted {
     fn name(&self) -> String {
         "Scripted".into()
     }
+}
+
+/// Starts a command from inside the running loop.
+fn start(event_loop: &LoopHandle, command: Command, on_exit: Callback) -> Child {
+    let (here, (tell, told)) = (event_loop.clone(), mpsc::channel());
+    let start = Callback::new(move |_| {
+        tell.send(subprocess_exec(&here, command, on_exit)).unwrap();
+        Ok(())
+    });
+    event_loop.call_soon(start).unwrap();
+    event_loop.run_once(Some(Duration::ZERO)).unwrap();
+    told.recv().unwrap().unwrap()
 }
 
 /// Starts a command from inside the running loop, and runs the loop until its exit.
@@ -178,13 +193,13 @@ fn another_watcher_takes_what_the_first_cannot() {
 
 #[test]
 fn a_child_whose_loop_is_closed_is_reaped_all_the_same() {
-    for name in ["pidfd", "threaded"] {
+    for name in BUILT_IN {
         let watcher = loophost::builtin::watchers::new(name, &loophost::Options::new()).unwrap();
         let _turn = with_watcher(watcher.clone());
         let (event_loop, exits) = (new_loop(), Exits::default());
         watcher.attach_loop(Some(event_loop.clone())).unwrap();
         let command = sh("read line").stdin(Stdio::Pipe);
-        let mut child = subprocess_exec(&event_loop, command, exits.handler()).unwrap();
+        let mut child = start(&event_loop, command, exits.handler());
         event_loop.close().unwrap();
         child.stdin = None;
         wait_until("it was reaped", || child.returncode().is_some());
@@ -195,13 +210,13 @@ fn a_child_whose_loop_is_closed_is_reaped_all_the_same() {
 
 #[test]
 fn a_child_whose_handler_was_removed_is_reaped_all_the_same() {
-    for name in ["pidfd", "threaded"] {
+    for name in BUILT_IN {
         let watcher = loophost::builtin::watchers::new(name, &loophost::Options::new()).unwrap();
         let _turn = with_watcher(watcher.clone());
         let (event_loop, exits) = (new_loop(), Exits::default());
         watcher.attach_loop(Some(event_loop.clone())).unwrap();
         let command = sh("read line").stdin(Stdio::Pipe);
-        let mut child = subprocess_exec(&event_loop, command, exits.handler()).unwrap();
+        let mut child = start(&event_loop, command, exits.handler());
         assert!(watcher.remove_child_handler(child.pid()).unwrap());
         child.stdin = None;
         wait_until("it was reaped", || child.returncode().is_some());
@@ -216,17 +231,17 @@ fn a_child_whose_handler_was_removed_is_reaped_all_the_same() {
 /// Replacing the host's own handler must not lose the status to the reaper.
 #[test]
 fn a_replaced_handler_gets_the_status() {
-    for name in ["pidfd", "threaded"] {
+    for name in ["pidfd", "threaded", "safe"] {
         let watcher = loophost::builtin::watchers::new(name, &loophost::Options::new()).unwrap();
         let _turn = with_watcher(watcher.clone());
         let (event_loop, first, second) = (new_loop(), Exits::default(), Exits::default());
         watcher.attach_loop(Some(event_loop.clone())).unwrap();
         let command = sh("read line; exit 4").stdin(Stdio::Pipe);
-        let mut child = subprocess_exec(&event_loop, command, first.handler()).unwrap();
+        let mut child = start(&event_loop, command, first.handler());
         watcher.add_child_handler(child.pid(), util::lent(&child), second.handler()).unwrap();
         child.stdin = None;
         wait_until("it was reaped by somebody", || {
-            event_loop.run_once(Some(std::time::Duration::ZERO)).unwrap();
+            event_loop.run_once(Some(Duration::ZERO)).unwrap();
             child.returncode().is_some()
         });
         run_until(&event_loop, "the exit", || second.len() > 0);
@@ -251,7 +266,7 @@ fn orphans_can_be_counted() {
 /// asyncio's users write `run_coroutine_threadsafe`; here any thread may start a child for the loop of another one.
 #[test]
 fn a_child_may_be_started_for_the_loop_of_another_thread() {
-    for name in ["pidfd", "threaded", "safe", "fast", "multi-loop"] {
+    for name in BUILT_IN {
         let watcher = loophost::builtin::watchers::new(name, &loophost::Options::new()).unwrap();
         let _turn = with_watcher(watcher.clone());
         let (event_loop, exits) = (new_loop(), Exits::default());

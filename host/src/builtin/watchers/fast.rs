@@ -1,6 +1,11 @@
 //! `FastChildWatcher`: reaps whoever has exited, and then sees whose child it was.
 
-use std::{collections::BTreeMap, mem, panic::Location, sync::Mutex};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    mem,
+    panic::Location,
+    sync::Mutex,
+};
 
 use super::{
     loop_bound::{LoopBound, Scan},
@@ -269,11 +274,16 @@ impl Children {
         for pid in pids.into_iter().filter(|pid| has_exited(*pid)) {
             let Some(callback) = lock(&self.state).handlers.remove(&pid) else { continue };
             match reap(pid) {
-                Reaped::StillAlive => {
-                    lock(&self.state).handlers.entry(pid).or_insert(callback);
-                }
+                Reaped::StillAlive => self.put_back(pid, callback),
                 end => report(pid, end, callback).unwrap_or_else(failed),
             }
+        }
+    }
+
+    /// It could not be seen whether the child had exited. A handler that was added meanwhile stays.
+    fn put_back(&self, pid: i32, callback: Callback) {
+        if let Entry::Vacant(place) = lock(&self.state).handlers.entry(pid) {
+            place.insert(callback);
         }
     }
 }

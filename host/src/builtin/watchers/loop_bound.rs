@@ -152,9 +152,10 @@ impl<S: Scan> Inner<S> {
     }
 
     fn scan(&self, attachment: &Arc<Attachment>) {
-        // First, so that whoever comes while this scan is under way gets another one.
-        attachment.is_queued.store(false, Relaxed);
-        let news = if attachment.pulse.swap(false, AcqRel) { News::Pulse } else { News::Signal };
+        // First, so that whoever comes while this scan is under way gets another one; and what those have done who came
+        // before is seen here.
+        attachment.is_queued.swap(false, AcqRel);
+        let news = if attachment.pulse.swap(false, Relaxed) { News::Pulse } else { News::Signal };
         // Another loop has taken over, and has scanned.
         if !self.attachment().is_some_and(|current| Arc::ptr_eq(&current, attachment)) {
             return;
