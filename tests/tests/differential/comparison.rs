@@ -1,7 +1,7 @@
 //! Runs every scenario in every profile and compares the traces.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env,
     fmt::Write,
     process::{Command, ExitCode, Stdio},
@@ -9,7 +9,6 @@ use std::{
     thread,
 };
 
-use loophost::{builtin::watchers, policy::Profile};
 use serde_json::Value;
 
 use crate::{
@@ -43,26 +42,22 @@ pub(crate) fn run(arguments: &[&str]) -> ExitCode {
         cases.iter().for_each(|(title, ..)| println!("{title}: test"));
         return ExitCode::SUCCESS;
     }
-    let mut todo: Vec<_> = Vec::new();
-    for (_, name, version, recorded) in &cases {
-        if let (Some(run), Some(_)) = (ours.get(name), recorded) {
-            todo.push(((name.clone(), version.profile.version()), *run, version.profile));
-        }
-    }
+    // Versions share a profile, and with it the run.
+    let todo: BTreeSet<Key> = cases
+        .iter()
+        .filter(|(_, name, _, recorded)| ours.contains_key(name) && recorded.is_some())
+        .map(|(_, name, version, _)| (name.clone(), version.profile.version()))
+        .collect();
     let outcomes = run_all(todo);
     for (title, name, version, recorded) in &cases {
         let Some(recorded) = recorded else {
             report.ignored(title, "this version has no such thing");
             continue;
         };
-        let Some(run) = ours.get(name) else {
+        if !ours.contains_key(name) {
             if !deviations.is_absent(name) {
                 report.failed(title, "there is no such scenario here, and deviations.toml does not say why");
             }
-            continue;
-        };
-        if let Some(missing) = missing(*run, version.profile) {
-            report.ignored(title, &format!("there is no watcher {missing} yet"));
             continue;
         }
         match &outcomes[&(name.clone(), version.profile.version())] {
@@ -101,11 +96,6 @@ fn check_names(ours: &BTreeMap<String, Run>, deviations: &Deviations, report: &m
     }
 }
 
-/// The watcher that it needs and that is not built in.
-fn missing(run: Run, profile: Profile) -> Option<&'static str> {
-    run.watcher(profile).filter(|name| !watchers::NAMES.contains(name))
-}
-
 /// Why the trace is not what it should be.
 fn judge(
     trace: &Trace,
@@ -134,14 +124,8 @@ fn text(trace: &Trace) -> String {
 }
 
 /// Runs each in a child of its own, as many at once as there are cores.
-fn run_all(todo: Vec<(Key, Run, Profile)>) -> BTreeMap<Key, Outcome> {
-    // Versions share a profile, and with it the run.
-    let todo: BTreeMap<_, _> = todo
-        .into_iter()
-        .filter(|(_, run, profile)| missing(*run, *profile).is_none())
-        .map(|(key, ..)| (key, ()))
-        .collect();
-    let (todo, outcomes) = (Mutex::new(todo.into_keys()), Mutex::new(BTreeMap::new()));
+fn run_all(todo: BTreeSet<Key>) -> BTreeMap<Key, Outcome> {
+    let (todo, outcomes) = (Mutex::new(todo.into_iter()), Mutex::new(BTreeMap::new()));
     let next = || todo.lock().unwrap().next();
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {

@@ -12,10 +12,8 @@ pub(crate) type WatcherScenarios = &'static [(&'static str, fn(&str))];
 /// What runs under a name.
 #[derive(Clone, Copy)]
 pub(crate) enum Run {
-    /// It needs no watcher.
+    /// It needs no watcher, or uses the default one of its profile.
     Plain(fn()),
-    /// It uses the default watcher of its profile.
-    OnDefaultWatcher(fn()),
     /// One for each watcher: `name/watcher`.
     OnWatcher(fn(&str), &'static str),
 }
@@ -43,16 +41,16 @@ pub(crate) fn all() -> Vec<(String, Run)> {
         exceptions::PLAIN,
         child_watchers::PLAIN,
         processes::PLAIN,
+        policies::ON_DEFAULT_WATCHER,
+        processes::ON_DEFAULT_WATCHER,
     ]
     .concat();
-    let default = [policies::ON_DEFAULT_WATCHER, processes::ON_DEFAULT_WATCHER].concat();
     let each = [child_watchers::ON_EACH_WATCHER, processes::ON_EACH_WATCHER].concat();
     let plain = plain.into_iter().map(|(name, f)| (kebab(name), Run::Plain(f)));
-    let default = default.into_iter().map(|(name, f)| (kebab(name), Run::OnDefaultWatcher(f)));
     let each = each.into_iter().flat_map(|(name, f)| {
         WATCHERS.map(|watcher| (format!("{}/{watcher}", kebab(name)), Run::OnWatcher(f, watcher)))
     });
-    plain.chain(default).chain(each).collect()
+    plain.chain(each).collect()
 }
 
 /// Runs a scenario in this process, whose output is its trace.
@@ -62,18 +60,7 @@ pub(crate) fn run_here(name: &str, profile: Profile) {
     // Ends a scenario that waits for what never comes.
     nix::unistd::alarm::set(SECONDS);
     match run {
-        Run::Plain(f) | Run::OnDefaultWatcher(f) => f(),
+        Run::Plain(f) => f(),
         Run::OnWatcher(f, watcher) => f(watcher),
-    }
-}
-
-impl Run {
-    /// The watcher that it needs.
-    pub(crate) fn watcher(self, profile: Profile) -> Option<&'static str> {
-        match self {
-            Self::Plain(_) => None,
-            Self::OnDefaultWatcher(_) => Some(profile.default_watcher()),
-            Self::OnWatcher(_, watcher) => Some(watcher),
-        }
     }
 }
