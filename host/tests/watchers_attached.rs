@@ -215,6 +215,7 @@ fn fast_keeps_what_exits_in_a_spawn_block() {
     let inner = watcher.begin_spawn().unwrap();
     // Children of other code, so that nobody but the watcher knows of them.
     let [stranger, late] = ["exit 5", "exit 6"].map(|script| {
+        #[expect(clippy::zombie_processes, reason = "the watcher reaps it")]
         let child = std::process::Command::new("/bin/sh").args(["-c", script]).spawn().unwrap();
         i64::from(child.id())
     });

@@ -1,12 +1,15 @@
 //! The ways to run a program that must all behave the same: each policy, built in and from its file, with each watcher.
 
-use std::{ffi::OsString, fs, path::PathBuf};
+use std::{env, ffi::OsString, fs, path::PathBuf};
 
 use tempfile::TempDir;
 
 use crate::cdylib;
 
+/// On each policy.
 const WATCHERS: [&str; 3] = ["auto", "pidfd", "threaded"];
+/// On the default policy, and with `LOOPHOST_FULL` on each.
+const SIGCHLD_WATCHERS: [&str; 3] = ["safe", "fast", "multi-loop"];
 
 /// Copies of our plugins in a folder that loophost trusts, whoever owns the workspace.
 #[derive(Debug)]
@@ -69,12 +72,16 @@ impl Plugins {
             by_name("limited-policy"),
             by_path("liblimited_policy.so"),
         ];
+        let is_full = env::var_os("LOOPHOST_FULL").is_some();
         let with_watchers = |policy: Vec<OsString>| {
-            WATCHERS.map(|watcher| {
-                let mut options = policy.clone();
-                options.extend(["--watcher".into(), watcher.into()]);
-                Setup { options }
-            })
+            let sigchld = SIGCHLD_WATCHERS.into_iter().filter(|_| is_full || policy.is_empty());
+            // Not the version that has something to say about them.
+            let sigchld = sigchld.map(|watcher| ["--watcher", watcher, "--compat", "3.9"].to_vec());
+            let watchers = WATCHERS.into_iter().map(|watcher| ["--watcher", watcher].to_vec());
+            let with = |watcher: Vec<&str>| Setup {
+                options: policy.iter().cloned().chain(watcher.into_iter().map(Into::into)).collect(),
+            };
+            watchers.chain(sigchld).map(with).collect::<Vec<_>>()
         };
         policies.into_iter().flat_map(with_watchers).collect()
     }

@@ -55,6 +55,8 @@ fn pid_1(args: &[OsString]) -> Option<Command> {
     Some(command)
 }
 
+const WATCHERS: [&str; 5] = ["pidfd", "threaded", "safe", "fast", "multi-loop"];
+
 /// `run --watcher WATCHER -- COMMAND…`
 fn arguments(watcher: &str, command: impl IntoIterator<Item = impl Into<OsString>>) -> Vec<OsString> {
     let options = ["run", "--watcher", watcher, "--"].map(Into::into);
@@ -63,7 +65,7 @@ fn arguments(watcher: &str, command: impl IntoIterator<Item = impl Into<OsString
 
 #[test]
 fn pid_1_exits_as_the_program() {
-    for watcher in ["pidfd", "threaded"] {
+    for watcher in WATCHERS {
         for (script, status) in [("echo $PPID; exit 3", 3), ("echo $PPID; kill -TERM $$", 143)] {
             let Some(command) = pid_1(&arguments(watcher, ["sh", "-c", script])) else { return };
             let ended = run(command);
@@ -75,7 +77,7 @@ fn pid_1_exits_as_the_program() {
 
 #[test]
 fn pid_1_forwards_signals() {
-    for watcher in ["pidfd", "threaded"] {
+    for watcher in WATCHERS {
         let testimony = Testimony::new();
         let args = arguments(watcher, testimony.command(WITNESS, &["TERM=3"]));
         let Some(command) = pid_1(&args) else { return };
@@ -96,7 +98,7 @@ fn pid_1_forwards_signals() {
 
 #[test]
 fn pid_1_reaps_orphans() {
-    for watcher in ["pidfd", "threaded"] {
+    for watcher in WATCHERS {
         let Some(command) = pid_1(&arguments(watcher, ["sh", "-c", MAKE_ORPHANS])) else { return };
         let ended = run(command);
         assert_eq!(ended.status.code(), Some(7), "{watcher}: {}", ended.stderr);
@@ -105,7 +107,7 @@ fn pid_1_reaps_orphans() {
 
 #[test]
 fn a_subreaper_reaps_orphans() {
-    for watcher in ["pidfd", "threaded"] {
+    for watcher in WATCHERS {
         let mut command = loophost(arguments(watcher, ["sh", "-c", MAKE_ORPHANS]));
         // SAFETY: prctl is async-signal-safe.
         unsafe { command.pre_exec(|| Ok(set_child_subreaper(true)?)) };
