@@ -8,7 +8,7 @@
 //! - *By handler*, as a library has to: the handler only marks the signal and writes an eventfd, and calls the handler
 //!   that was there before it. It restarts system calls and runs on the alternate stack if there is one. Other code may
 //!   put a handler of its own over ours; the next subscription to the signal notices, warns, and goes in front of it,
-//!   still calling it. The last unsubscription puts the previous disposition back, but never over a foreign handler.
+//!   still calling it. For SIGCHLD, if a child watcher depends on it, that is looked at once a second. The last unsubscription puts the previous disposition back, but never over a foreign handler.
 //! - *By mask*, for signals that the program has reserved with [`init_mask`]: they are blocked in every thread and read
 //!   from a signalfd, so no handler ever runs.
 //!

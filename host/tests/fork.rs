@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod main_thread;
+mod util;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -18,7 +19,9 @@ use loophost::{
     Callback, ChildWatcher, Error, LoopHandle, Options, Policy, PolicyHandle, RepeatCallback, WatcherHandle,
     builtin,
     host::{self, current_loop, enter_running},
-    policy, signal,
+    policy,
+    process::{self, Stdio},
+    signal,
 };
 use main_thread::next;
 use nix::{
@@ -28,11 +31,13 @@ use nix::{
     },
     unistd::{ForkResult, fork, getpid},
 };
+use util::{run_until, sh, watch};
 
 main_thread_tests![
     a_child_has_no_running_loop,
     a_child_keeps_the_policy_and_makes_its_own_loop,
     a_child_leaves_the_parent_s_watcher_alone,
+    a_child_finds_the_parent_s_watchers_empty_and_can_use_them,
     a_child_s_signals_are_its_own,
     a_child_is_not_caught_by_the_parent_s_locks,
 ];
@@ -127,6 +132,31 @@ fn a_child_leaves_the_parent_s_watcher_alone() {
     });
     policy.set_child_watcher(None).unwrap();
     assert_eq!(*recorder.0.lock().unwrap(), ["close"]);
+}
+
+/// asyncio: `test_fork_asyncio_subprocess`; and the parent's children are the parent's.
+fn a_child_finds_the_parent_s_watchers_empty_and_can_use_them() {
+    for name in ["pidfd", "threaded", "safe", "fast", "multi-loop"] {
+        let (watcher, event_loop) = (builtin::watchers::new(name, &Options::new()).unwrap(), new_loop());
+        watcher.attach_loop(Some(event_loop.clone())).unwrap();
+        let mut parents = process::spawn(sh("read line; exit 4").stdin(Stdio::Pipe)).unwrap();
+        let exits = watch(&watcher, &event_loop, &parents);
+        in_a_child(|| {
+            assert!(!watcher.remove_child_handler(parents.pid()).unwrap(), "{name}: it is the parent's");
+            let own = new_loop();
+            watcher.attach_loop(Some(own.clone())).unwrap();
+            let child = process::spawn(sh("exit 3")).unwrap();
+            let exits = watch(&watcher, &own, &child);
+            run_until(&own, "the exit", || exits.len() > 0);
+            assert_eq!(exits.only(), (child.pid(), 3, 0));
+            watcher.close().unwrap();
+        });
+        parents.stdin = None;
+        run_until(&event_loop, "the exit", || exits.len() > 0);
+        assert_eq!(exits.only(), (parents.pid(), 4, 0));
+        watcher.close().unwrap();
+        event_loop.close().unwrap();
+    }
 }
 
 fn a_child_s_signals_are_its_own() {

@@ -5,17 +5,15 @@
 mod main_thread;
 mod util;
 
-use std::time::Duration;
-
 use loophost::{
-    Callback, Event, LoopHandle, Options, WatcherHandle,
+    Event, Options,
     builtin::watchers,
     process::{Child, Stdio, spawn},
 };
 use nix::sys::signal::{
     SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask, sigaction,
 };
-use util::{Exits, lent, new_loop, run_until, sh};
+use util::{new_loop, run_until, sh, watch};
 
 main_thread_tests![
     ignored_before_it_is_attached,
@@ -29,20 +27,6 @@ const WATCHERS: [&str; 5] = ["safe", "fast", "multi-loop", "threaded", "pidfd"];
 /// A child that exits with 3 when its standard input is closed.
 fn waiting_child() -> Child {
     spawn(sh("read line; exit 3").stdin(Stdio::Pipe)).unwrap()
-}
-
-/// Watches the child from inside the running loop.
-fn watch(watcher: &WatcherHandle, event_loop: &LoopHandle, child: &Child) -> Exits {
-    let exits = Exits::default();
-    let (adds, pid, pidfd, handler) = (watcher.clone(), child.pid(), lent(child), exits.handler());
-    let add = Callback::new(move |_| {
-        let token = adds.begin_spawn()?;
-        adds.add_child_handler(pid, pidfd, handler)?;
-        adds.end_spawn(token, pid)
-    });
-    event_loop.call_soon(add).unwrap();
-    event_loop.run_once(Some(Duration::ZERO)).unwrap();
-    exits
 }
 
 /// Each watcher with a child, from before what `disturb` does until its exit was reported; what that says.

@@ -1,7 +1,7 @@
 //! State that belongs to one process and is not shared with its forked children.
 
 use std::{
-    ptr,
+    fmt, ptr,
     sync::atomic::{
         AtomicPtr,
         Ordering::{AcqRel, Acquire},
@@ -57,6 +57,12 @@ impl<T: Send + Sync> PerProcess<T> {
                 }
             }
         }
+    }
+}
+
+impl<T: Send + Sync + fmt::Debug> fmt::Debug for PerProcess<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().fmt(f)
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use loophost::{
-    Callback, Fd, LoopHandle, Options, builtin,
+    Callback, Fd, LoopHandle, Options, WatcherHandle, builtin,
     process::{self, Child, Command, Way},
 };
 use nix::{
@@ -176,4 +176,18 @@ impl Exits {
         assert_eq!(exits.len(), 1, "{exits:?}");
         exits[0]
     }
+}
+
+/// Watches the child from inside the running loop.
+pub(crate) fn watch(watcher: &WatcherHandle, event_loop: &LoopHandle, child: &Child) -> Exits {
+    let exits = Exits::default();
+    let (adds, pid, pidfd, handler) = (watcher.clone(), child.pid(), lent(child), exits.handler());
+    let add = Callback::new(move |_| {
+        let token = adds.begin_spawn()?;
+        adds.add_child_handler(pid, pidfd, handler)?;
+        adds.end_spawn(token, pid)
+    });
+    event_loop.call_soon(add).unwrap();
+    event_loop.run_once(Some(Duration::ZERO)).unwrap();
+    exits
 }

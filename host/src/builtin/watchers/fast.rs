@@ -4,7 +4,10 @@ use std::{
     collections::{BTreeMap, btree_map::Entry},
     mem,
     panic::Location,
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use super::{
@@ -42,7 +45,7 @@ pub struct FastChildWatcher {
 }
 
 struct Children {
-    is_polite: bool,
+    is_polite: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -99,7 +102,9 @@ impl FastChildWatcher {
     }
 
     fn with(is_polite: bool) -> Self {
-        Self { bound: LoopBound::new(Children { is_polite, state: Mutex::default() }) }
+        let bound = LoopBound::<Children>::new();
+        bound.scanner().is_polite.store(is_polite, Relaxed);
+        Self { bound }
     }
 
     fn state(&self) -> &Mutex<State> {
@@ -199,6 +204,11 @@ impl Drop for FastChildWatcher {
 impl Scan for Children {
     const NAME: &str = NAME;
 
+    fn new(parents: Option<&Self>) -> Self {
+        let is_polite = parents.is_some_and(|parents| parents.is_polite.load(Relaxed));
+        Self { is_polite: AtomicBool::new(is_polite), state: Mutex::default() }
+    }
+
     fn scan(&self, news: News, failed: &dyn Fn(Error)) {
         self.report_zombies(failed);
         let has_seen_all = self.reap_all(failed);
@@ -234,7 +244,8 @@ impl Children {
 
     /// Reaps whoever has exited; false if somebody may have been overlooked.
     fn reap_all(&self, failed: &dyn Fn(Error)) -> bool {
-        let whose = if self.is_polite && !adopts_orphans() { Whose::Ours } else { Whose::Everybody };
+        let whose =
+            if self.is_polite.load(Relaxed) && !adopts_orphans() { Whose::Ours } else { Whose::Everybody };
         loop {
             match reap_next(whose) {
                 Ok(Next::Reaped { pid, end, ours }) => self.reaped(pid, Zombie { end, ours }, failed),

@@ -12,12 +12,15 @@ use std::{
 };
 
 use super::sigchld::{News, Sigchld};
-use crate::{Callback, Error, ErrorCode, LoopHandle, process::lock};
+use crate::{Callback, Error, ErrorCode, LoopHandle, process::lock, sys::per_process::PerProcess};
 
 /// What such a watcher does when it is told to look.
-pub(super) trait Scan: Send + Sync + 'static {
+pub(super) trait Scan: Send + Sync + Sized + 'static {
     /// The watcher's name, for messages.
     const NAME: &str;
+
+    /// One with no children; in a forked child, of the same kind as the parent's.
+    fn new(parents: Option<&Self>) -> Self;
 
     /// Reports the children that have exited: on the loop's thread, or on any once it is closed. What handlers fail with
     /// goes to `failed`, and the scan goes on.
@@ -30,9 +33,10 @@ pub(super) trait Scan: Send + Sync + 'static {
 /// A scanner and the loop it is attached to.
 ///
 /// SIGCHLD comes from the broker and not from the loop's own signal handlers, of which there is one for each signal and
-/// which may be the program's. So attaching works on every thread, and there is no state in between.
+/// which may be the program's. So attaching works on every thread, and there is no state in between. In a forked child it
+/// is attached to nothing.
 pub(super) struct LoopBound<S> {
-    inner: Arc<Inner<S>>,
+    inner: PerProcess<Arc<Inner<S>>>,
 }
 
 struct Inner<S> {
@@ -50,20 +54,24 @@ struct Attachment {
 }
 
 impl<S: Scan> LoopBound<S> {
-    pub(super) fn new(scanner: S) -> Self {
-        Self { inner: Arc::new(Inner { scanner, attachment: Mutex::new(None) }) }
+    pub(super) fn new() -> Self {
+        let inner = PerProcess::new(|parents: Option<&Arc<Inner<S>>>| {
+            let scanner = S::new(parents.map(|parents| &parents.scanner));
+            Arc::new(Inner { scanner, attachment: Mutex::new(None) })
+        });
+        Self { inner }
     }
 
     pub(super) fn scanner(&self) -> &S {
-        &self.inner.scanner
+        &self.inner.get().scanner
     }
 
     /// Attaches to a loop and scans at once there, or detaches. If it fails everything is as before.
     pub(super) fn attach(&self, event_loop: Option<LoopHandle>) -> Result<(), Error> {
         let attachment = event_loop.map(|event_loop| self.attachment(event_loop)).transpose()?;
         let is_attached = attachment.is_some();
-        let before = mem::replace(&mut *lock(&self.inner.attachment), attachment);
-        let pending = self.inner.scanner.pending();
+        let before = mem::replace(&mut *lock(&self.inner.get().attachment), attachment);
+        let pending = self.scanner().pending();
         if is_attached {
             // The children come along, and may have exited while there was no loop.
             self.look(News::Pulse);
@@ -81,18 +89,18 @@ impl<S: Scan> LoopBound<S> {
 
     /// Detaches without a word.
     pub(super) fn detach(&self) {
-        let before = lock(&self.inner.attachment).take();
+        let before = lock(&self.inner.get().attachment).take();
         drop(before);
     }
 
     /// Whether exits are noticed now: attached to a loop that runs.
     pub(super) fn is_active(&self) -> bool {
-        self.inner.attachment().is_some_and(|attachment| attachment.event_loop.is_running())
+        self.inner.get().attachment().is_some_and(|attachment| attachment.event_loop.is_running())
     }
 
     /// Refuses what would never be noticed.
     pub(super) fn check_attached(&self) -> Result<(), Error> {
-        let why = match self.inner.attachment() {
+        let why = match self.inner.get().attachment() {
             None => "no event loop".to_owned(),
             Some(attachment) if attachment.event_loop.is_closed() => {
                 format!("loop {}, which is closed", attachment.event_loop.name())
@@ -107,7 +115,7 @@ impl<S: Scan> LoopBound<S> {
 
     /// Has the loop scan, soon.
     pub(super) fn look(&self, news: News) {
-        self.inner.look(news);
+        self.inner.get().look(news);
     }
 
     fn attachment(&self, event_loop: LoopHandle) -> Result<Arc<Attachment>, Error> {
@@ -116,7 +124,7 @@ impl<S: Scan> LoopBound<S> {
                 format!("{} cannot be attached to loop {}: it is closed", S::NAME, event_loop.name());
             return Err(Error::new(ErrorCode::LOOP_CLOSED, message));
         }
-        let inner = Arc::downgrade(&self.inner);
+        let inner = Arc::downgrade(self.inner.get());
         let sigchld = Sigchld::subscribe(move |news| {
             if let Some(inner) = inner.upgrade() {
                 inner.look(news);
@@ -191,7 +199,7 @@ impl Attachment {
 
 impl<S: Scan> fmt::Debug for LoopBound<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let attached = self.inner.attachment().map(|attachment| attachment.event_loop.name());
+        let attached = self.inner.get().attachment().map(|attachment| attachment.event_loop.name());
         f.debug_struct(S::NAME)
             .field("attached", &attached)
             .field("pending", &self.scanner().pending())

@@ -16,6 +16,7 @@ use crate::{
     host::{self, Reaped},
     policy::{Deprecation, called_from},
     process::{lock, valid_pid},
+    sys::per_process::PerProcess,
 };
 
 pub(super) const NAME: &str = "MultiLoopChildWatcher";
@@ -29,8 +30,14 @@ pub(super) const NAME: &str = "MultiLoopChildWatcher";
 /// any number of them may come and go, as they share one signal handler.
 ///
 /// [`attach_loop`]: ChildWatcher::attach_loop
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MultiLoopChildWatcher {
+    state: PerProcess<State>,
+}
+
+/// A forked child begins with none of it.
+#[derive(Debug, Default)]
+struct State {
     shared: Arc<Shared>,
     /// `None` while it is not active.
     sigchld: Mutex<Option<Sigchld>>,
@@ -47,8 +54,7 @@ struct Handler {
 }
 
 impl MultiLoopChildWatcher {
-    /// A watcher with no children that is not active yet. Deprecated in the profile of 3.12; `default()` makes the same
-    /// without a word about that.
+    /// A watcher with no children that is not active yet. Deprecated in the profile of 3.12.
     #[track_caller]
     pub fn new() -> Self {
         called_from(Location::caller(), || Deprecation::MultiLoopChildWatcher.emit_in_profile());
@@ -63,6 +69,13 @@ impl MultiLoopChildWatcher {
     }
 }
 
+impl Default for MultiLoopChildWatcher {
+    /// As [`new`](Self::new), without a word about deprecation.
+    fn default() -> Self {
+        Self { state: PerProcess::new(|_| State::default()) }
+    }
+}
+
 impl ChildWatcher for MultiLoopChildWatcher {
     fn add_child_handler(&self, pid: i64, _lent: Fd, callback: Callback) -> Result<(), Error> {
         let pid = valid_pid(pid)?;
@@ -73,16 +86,16 @@ impl ChildWatcher for MultiLoopChildWatcher {
             );
             return Err(Error::new(ErrorCode::NO_RUNNING_LOOP, message));
         };
-        let replaced = lock(&self.shared.children).insert(pid, Handler { event_loop, callback });
+        let replaced = lock(&self.state.get().shared.children).insert(pid, Handler { event_loop, callback });
         drop(replaced);
         // Its signal may have come already.
-        self.shared.look_at(pid);
+        self.state.get().shared.look_at(pid);
         Ok(())
     }
 
     fn remove_child_handler(&self, pid: i64) -> Result<bool, Error> {
         let pid = valid_pid(pid)?;
-        let removed = lock(&self.shared.children).remove(&pid);
+        let removed = lock(&self.state.get().shared.children).remove(&pid);
         Ok(removed.is_some())
     }
 
@@ -90,20 +103,20 @@ impl ChildWatcher for MultiLoopChildWatcher {
         if self.is_active() {
             return Ok(());
         }
-        let shared = Arc::downgrade(&self.shared);
+        let shared = Arc::downgrade(&self.state.get().shared);
         let sigchld = Sigchld::subscribe(move |_| {
             if let Some(shared) = shared.upgrade() {
                 shared.scan();
             }
         })?;
         // If another thread was as fast, one of the two goes after the lock.
-        let before = lock(&self.sigchld).replace(sigchld);
+        let before = lock(&self.state.get().sigchld).replace(sigchld);
         drop(before);
         Ok(())
     }
 
     fn is_active(&self) -> bool {
-        lock(&self.sigchld).is_some()
+        lock(&self.state.get().sigchld).is_some()
     }
 
     fn begin_spawn(&self) -> Result<u64, Error> {
@@ -116,9 +129,9 @@ impl ChildWatcher for MultiLoopChildWatcher {
     }
 
     fn close(&self) -> Result<(), Error> {
-        let sigchld = lock(&self.sigchld).take();
+        let sigchld = lock(&self.state.get().sigchld).take();
         drop(sigchld);
-        let children = mem::take(&mut *lock(&self.shared.children));
+        let children = mem::take(&mut *lock(&self.state.get().shared.children));
         drop(children);
         Ok(())
     }

@@ -16,6 +16,7 @@ use crate::{
     host::{self, Reaped},
     process::{PidfdProbe, lock, valid_pid},
     sys::{
+        per_process::PerProcess,
         pidfd,
         wait::{self, Waited},
     },
@@ -30,9 +31,10 @@ pub(super) const NAME: &str = "PidfdChildWatcher";
 /// Unlike asyncio's, a second handler for a pid replaces the first, `remove_child_handler` works, and with neither a
 /// running nor an attached loop the watcher is not active. If a loop is closed before its child has exited, the handler
 /// is dropped with a warning.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PidfdChildWatcher {
-    shared: Arc<Shared>,
+    /// A forked child begins with none of it.
+    shared: PerProcess<Arc<Shared>>,
 }
 
 #[derive(Debug, Default)]
@@ -62,24 +64,30 @@ struct Source {
 impl PidfdChildWatcher {
     /// A watcher with no children, attached to no loop.
     pub fn new() -> Self {
-        Self::default()
+        Self { shared: PerProcess::new(|_| Arc::default()) }
     }
 
     /// The loop that a child added here and now belongs to.
     fn target(&self) -> Option<LoopHandle> {
         host::current_loop()
-            .or_else(|| lock(&self.shared.attached).clone())
+            .or_else(|| lock(&self.shared.get().attached).clone())
             .filter(|event_loop| !event_loop.is_closed())
     }
 
     /// Puts a handler in the place of an earlier one for the same child; gives it back if there is none.
     fn replace(&self, pid: i32, callback: Callback) -> Option<Callback> {
-        let mut children = lock(&self.shared.children);
+        let mut children = lock(&self.shared.get().children);
         let Some(watch) = children.get_mut(&pid) else { return Some(callback) };
         let replaced = std::mem::replace(&mut watch.callback, callback);
         drop(children);
         drop(replaced);
         None
+    }
+}
+
+impl Default for PidfdChildWatcher {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -97,13 +105,13 @@ impl ChildWatcher for PidfdChildWatcher {
         let source = Arc::new(Source { pid, pidfd, event_loop, registered: AtomicBool::new(false) });
         // Entered first: on a loop of another thread the exit may be noticed before this thread goes on.
         let watch = Watch { source: source.clone(), callback };
-        let before = lock(&self.shared.children).insert(pid, watch);
+        let before = lock(&self.shared.get().children).insert(pid, watch);
         if let Some(before) = before {
             before.source.unregister();
         }
-        let registered = source.register(Arc::downgrade(&self.shared));
+        let registered = source.register(Arc::downgrade(self.shared.get()));
         if registered.is_err() {
-            let withdrawn = self.shared.take(&source);
+            let withdrawn = self.shared.get().take(&source);
             drop(withdrawn);
         }
         registered
@@ -111,14 +119,14 @@ impl ChildWatcher for PidfdChildWatcher {
 
     fn remove_child_handler(&self, pid: i64) -> Result<bool, Error> {
         let pid = valid_pid(pid)?;
-        let removed = lock(&self.shared.children).remove(&pid);
+        let removed = lock(&self.shared.get().children).remove(&pid);
         let Some(watch) = removed else { return Ok(false) };
         watch.source.unregister();
         Ok(true)
     }
 
     fn attach_loop(&self, event_loop: Option<LoopHandle>) -> Result<(), Error> {
-        let before = std::mem::replace(&mut *lock(&self.shared.attached), event_loop);
+        let before = std::mem::replace(&mut *lock(&self.shared.get().attached), event_loop);
         drop(before);
         Ok(())
     }
@@ -141,8 +149,8 @@ impl ChildWatcher for PidfdChildWatcher {
     }
 
     fn close(&self) -> Result<(), Error> {
-        let attached = lock(&self.shared.attached).take();
-        let children = std::mem::take(&mut *lock(&self.shared.children));
+        let attached = lock(&self.shared.get().attached).take();
+        let children = std::mem::take(&mut *lock(&self.shared.get().children));
         for watch in children.values() {
             watch.source.unregister();
         }

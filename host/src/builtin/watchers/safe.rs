@@ -52,7 +52,7 @@ impl SafeChildWatcher {
 impl Default for SafeChildWatcher {
     /// As [`new`](Self::new), without a word about deprecation.
     fn default() -> Self {
-        Self { bound: LoopBound::new(Children::default()) }
+        Self { bound: LoopBound::new() }
     }
 }
 
@@ -113,6 +113,10 @@ impl Drop for SafeChildWatcher {
 
 impl Scan for Children {
     const NAME: &str = NAME;
+
+    fn new(_: Option<&Self>) -> Self {
+        Self::default()
+    }
 
     fn scan(&self, _: News, failed: &dyn Fn(Error)) {
         let pids: Vec<_> = lock(&self.0).keys().copied().collect();

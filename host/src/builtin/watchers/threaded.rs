@@ -12,6 +12,7 @@ use crate::{
     Callback, ChildWatcher, Error, Fd, LoopHandle,
     process::{lock, spawn_small_thread, valid_pid},
     sys::{
+        per_process::PerProcess,
         pidfd,
         wait::{self, Waited},
     },
@@ -22,9 +23,10 @@ use crate::{
 /// The thread only *sees* the exit, the host takes the status. Handlers are called on that thread. Always active, and
 /// attached to no loop. Unlike asyncio's, a second handler for a pid replaces the first, and `remove_child_handler`
 /// works; the thread then stays until the child has exited.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ThreadedChildWatcher {
-    shared: Arc<Shared>,
+    /// A forked child begins with none of it.
+    shared: PerProcess<Arc<Shared>>,
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +50,13 @@ struct Handler {
 impl ThreadedChildWatcher {
     /// A watcher with no children.
     pub fn new() -> Self {
-        Self::default()
+        Self { shared: PerProcess::new(|_| Arc::default()) }
+    }
+}
+
+impl Default for ThreadedChildWatcher {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -57,7 +65,7 @@ impl ChildWatcher for ThreadedChildWatcher {
         let pid = valid_pid(pid)?;
         // A copy, because a thread whose handler was removed still waits. Without one the pid has to do.
         let pidfd = if lent < 0 { None } else { pidfd::duplicate(lent).ok() };
-        let mut state = lock(&self.shared.state);
+        let mut state = lock(&self.shared.get().state);
         if let Some(handler) = state.handlers.get_mut(&pid) {
             let replaced = std::mem::replace(&mut handler.callback, callback);
             drop(state);
@@ -65,7 +73,7 @@ impl ChildWatcher for ThreadedChildWatcher {
             return Ok(());
         }
         let thread = state.threads;
-        let shared = self.shared.clone();
+        let shared = self.shared.get().clone();
         // Under the lock, so that nobody finds a handler whose thread does not start; the thread itself looks for it
         // only when the child has exited.
         let started = spawn_small_thread(format!("waitpid-{thread}"), move || {
@@ -82,7 +90,7 @@ impl ChildWatcher for ThreadedChildWatcher {
 
     fn remove_child_handler(&self, pid: i64) -> Result<bool, Error> {
         let pid = valid_pid(pid)?;
-        let removed = lock(&self.shared.state).handlers.remove(&pid);
+        let removed = lock(&self.shared.get().state).handlers.remove(&pid);
         Ok(removed.is_some())
     }
 
@@ -103,7 +111,7 @@ impl ChildWatcher for ThreadedChildWatcher {
     }
 
     fn close(&self) -> Result<(), Error> {
-        let handlers = std::mem::take(&mut lock(&self.shared.state).handlers);
+        let handlers = std::mem::take(&mut lock(&self.shared.get().state).handlers);
         drop(handlers);
         Ok(())
     }
@@ -115,7 +123,7 @@ impl ChildWatcher for ThreadedChildWatcher {
 
 impl Drop for ThreadedChildWatcher {
     fn drop(&mut self) {
-        let pending = std::mem::take(&mut lock(&self.shared.state).handlers);
+        let pending = std::mem::take(&mut lock(&self.shared.get().state).handlers);
         if !pending.is_empty() {
             tracing::warn!(
                 "a child watcher was dropped that has registered but not finished child processes: {:?}",
