@@ -65,11 +65,17 @@ impl Child {
         table::send_signal(&self.process, signum)
     }
 
-    /// Sends a signal to the process group that the child leads, which is there as long as the child has not been
-    /// reaped. For a child that was started with [`process_group`](super::Command::process_group)`(Some(0))`.
+    /// Sends a signal to the process group that the child leads. For a child that was started with
+    /// [`process_group`](super::Command::process_group)`(Some(0))` or in a
+    /// [`new_session`](super::Command::new_session).
+    ///
+    /// The group is there as long as the child has not been reaped, and after that as long as somebody else is in it,
+    /// if only a zombie. This reaches it until then on Linux 6.9 or newer with a [`pidfd`](Self::pidfd), elsewhere until
+    /// the child was reaped. It never reaches another group with the same number.
     ///
     /// # Errors
-    /// As [`send_signal`](Self::send_signal); `ProcessGone` also if the child leads no group.
+    /// As [`send_signal`](Self::send_signal); `ProcessGone` once the group cannot be reached any more, or if the child
+    /// leads none.
     pub fn send_signal_to_group(&self, signum: i32) -> Result<(), Error> {
         table::send_signal_to_group(&self.process, signum)
     }

@@ -212,9 +212,15 @@ pub(super) fn send_signal(process: &Process, signum: i32) -> Result<(), Error> {
     })
 }
 
-/// Sends a signal to the group that the process leads, unless the process was reaped.
+/// Sends a signal to the group that the process leads. After the process was reaped that takes a pidfd, and a kernel that
+/// can do it.
 pub(super) fn send_signal_to_group(process: &Process, signum: i32) -> Result<(), Error> {
-    signal(process, signum, || kill(-process.pid, signum))
+    match process.pidfd().map(|pidfd| pidfd::send_signal_to_group(pidfd, signum)) {
+        Some(Ok(())) => Ok(()),
+        Some(Err(error)) if error.raw_os_error() == Some(libc::ESRCH) => Err(gone(process.pid)),
+        // The kernel cannot, or a filter forbids it.
+        _ => signal(process, signum, || kill(-process.pid, signum)),
+    }
 }
 
 fn signal(process: &Process, signum: i32, send: impl FnOnce() -> io::Result<()>) -> Result<(), Error> {

@@ -26,7 +26,20 @@ pub(crate) fn open(pid: i32) -> io::Result<OwnedFd> {
 /// # Errors
 /// `ESRCH` once the process was reaped, whoever did it.
 pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, signum: i32) -> io::Result<()> {
-    let (fd, info, flags) = (pidfd.as_raw_fd(), ptr::null::<libc::siginfo_t>(), 0);
+    send(pidfd, signum, 0)
+}
+
+/// Sends a signal to the process group that the process leads or has led, as long as somebody is in it: the kernel gives
+/// the number to nobody else meanwhile, and the pidfd knows if it has done so later. Linux 6.9.
+///
+/// # Errors
+/// `ESRCH` once nobody is left; `EINVAL` before Linux 6.9.
+pub(crate) fn send_signal_to_group(pidfd: BorrowedFd<'_>, signum: i32) -> io::Result<()> {
+    send(pidfd, signum, PIDFD_SIGNAL_PROCESS_GROUP)
+}
+
+fn send(pidfd: BorrowedFd<'_>, signum: i32, flags: libc::c_uint) -> io::Result<()> {
+    let (fd, info) = (pidfd.as_raw_fd(), ptr::null::<libc::siginfo_t>());
     // SAFETY: a null siginfo asks the kernel to fill it as kill(2) does.
     match unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signum, info, flags) } {
         0 => Ok(()),
@@ -69,6 +82,8 @@ struct PidfdInfo {
     ids: [u32; 11],
     exit_code: i32,
 }
+
+const PIDFD_SIGNAL_PROCESS_GROUP: libc::c_uint = 1 << 2;
 
 const PIDFD_INFO_EXIT: u64 = 1 << 3;
 
