@@ -15,6 +15,11 @@ use crate::{
     owner::Owner,
 };
 
+/// The heading of the options that every command has.
+const GLOBAL: &str = "Global options";
+/// The heading of those that choose policy and watcher.
+const CHOICES: &str = "Event loop";
+
 /// Runs programs on an event loop and child watcher of your choice.
 ///
 /// A policy decides which event loop loophost runs on and how it learns that a child has exited. Policies and child
@@ -28,28 +33,28 @@ pub(crate) struct Args {
 
     /// What to log to standard error: a level (error, warn, info, debug, trace) or a filter (TARGET=LEVEL,…); else
     /// LOOPHOST_LOG
-    #[arg(long, global = true, value_name = "LEVEL|FILTER")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "LEVEL|FILTER")]
     pub(crate) log: Option<Filter>,
 
     /// Do not log the deprecation with this code; may be given several times, or with commas
-    #[arg(long, global = true, value_name = "CODE", value_delimiter = ',', value_parser = deprecation())]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "CODE", value_delimiter = ',', value_parser = deprecation())]
     pub(crate) silence: Vec<Deprecation>,
 
     /// What log lines look like
-    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: Format,
 
     /// Look for plugins in this folder first; may be given several times
-    #[arg(long, global = true, value_name = "FOLDER")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FOLDER")]
     pub(crate) plugin_path: Vec<PathBuf>,
 
     /// Trust the plugin and configuration files of this user too, not only root's and your own; may be given several
     /// times
-    #[arg(long, global = true, value_name = "UID|NAME")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "UID|NAME")]
     pub(crate) trust_owner: Vec<Owner>,
 
     /// Read this configuration file in place of $XDG_CONFIG_HOME/loophost/config.toml
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 }
 
@@ -130,11 +135,38 @@ const BATCH_HELP: &str = "\
 A job is run for each line of standard input, or of --arg-file, or for each
 value after :::. Empty lines are skipped. In the command {} stands for the value
 and {#} for the job's number; without a {} the value is appended. No shell looks
-at the value. Each job runs in a session of its own.
+at the value. The first ::: begins the values and {} is always replaced, nothing
+escapes them; --replace chooses another {}. A value has at most 131071 bytes; a
+longer one is a failed job.
 
-Exit status: 0; 123 if a job has failed; 124 if --halt stopped the batch; 125 if
-loophost itself failed; 126 or 127 if the command cannot be run at all; 128+N if
-signal N ended the batch, which ends its jobs first.
+Each job runs in a session of its own, without a terminal. It reads loophost's
+standard input with --arg-file and :::, otherwise nothing. Its output is what it
+and its children have printed until it exits; what a child that it leaves behind
+prints later is lost.
+
+A job that is to end (--timeout, --halt now, a signal) gets TERM with all of its
+process group, and KILL after --grace, also if only children of it are left
+(before Linux 6.9 only as long as the job itself is there). A second INT, TERM
+or QUIT, half a second or more after the first signal, kills at once.
+
+--json: an object a line for each job, in the order in which they end:
+  seq        its number, from 1
+  value      its value; what is not UTF-8 is replaced
+  pid        its pid; null if it could not be started
+  returncode 0 to 255; -N if signal N ended it; 127 or 126 if it could not be
+             started, as error tells
+  start      when it started, in seconds since 1970
+  duration   how long it ran, in seconds
+  cpu        the processor time that it used, in seconds
+  timed_out  whether --timeout ended it
+  ended      whether loophost ended it because the batch was to end
+  error      only if there is one: why it could not be started, or its output
+             could not be kept
+
+Exit status: 0; 123 if a job has failed; 124 if --halt stopped the batch; 126 or
+127 if the program, the same for all jobs, cannot be executed or is not found;
+128+N if signal N ended the batch, which ends its jobs first; 125 if loophost
+itself failed. Of several the last one in this list counts.
 
 Examples:
   find . -name '*.wav' -print0 | loophost batch -0 -j 8 flac --best {}
@@ -158,7 +190,11 @@ pub(crate) struct Batch {
     #[arg(short = '0', long)]
     pub(crate) null: bool,
 
-    /// Let jobs write to the output as they like, mixed with each other
+    /// Replace STR in the command by the value, instead of {}; without STR in it nothing is appended
+    #[arg(short = 'I', long, value_name = "STR")]
+    pub(crate) replace: Option<OsString>,
+
+    /// Let jobs write to the output as they like, mixed with each other; without a progress bar
     #[arg(short, long, conflicts_with_all = ["keep_order", "json"])]
     pub(crate) ungroup: bool,
 
@@ -166,8 +202,8 @@ pub(crate) struct Batch {
     #[arg(short, long)]
     pub(crate) keep_order: bool,
 
-    /// Write an object for each job that has ended, a line each: seq, value, pid, returncode, start, duration, cpu.
-    /// What the jobs print goes to standard error
+    /// Write an object for each job that has ended, a line each; see below for its keys. What the jobs print goes to
+    /// standard error
     #[arg(long)]
     pub(crate) json: bool,
 
@@ -178,6 +214,10 @@ pub(crate) struct Batch {
     /// End a job that runs longer, such as 90s or 2m; it has failed
     #[arg(long, value_name = "TIME")]
     pub(crate) timeout: Option<humantime::Duration>,
+
+    /// How long a job that is to end may take before it is killed
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    pub(crate) grace: humantime::Duration,
 
     /// No progress bar, also on a terminal
     #[arg(long)]
@@ -192,27 +232,27 @@ pub(crate) struct Batch {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Choices {
     /// The event loop policy: `default`, a plugin's name, or a plugin file; #NAME picks one of several it offers
-    #[arg(long, value_name = "NAME|FILE[#NAME]")]
+    #[arg(long, help_heading = CHOICES, value_name = "NAME|FILE[#NAME]")]
     pub(crate) policy: Option<OsString>,
 
     /// The child watcher: `auto`, `pidfd`, `threaded`, `safe`, `fast`, `multi-loop`, a plugin's name, or a plugin file
-    #[arg(long, value_name = "NAME|FILE[#NAME]")]
+    #[arg(long, help_heading = CHOICES, value_name = "NAME|FILE[#NAME]")]
     pub(crate) watcher: Option<OsString>,
 
     /// An option of the policy; may be given several times
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    #[arg(long, help_heading = CHOICES, value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) policy_opt: Vec<(String, String)>,
 
     /// An option of the watcher; may be given several times
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    #[arg(long, help_heading = CHOICES, value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) watcher_opt: Vec<(String, String)>,
 
     /// Choose as this version of asyncio does: child watcher and deprecations
-    #[arg(long, value_name = "VERSION", value_parser = profile())]
+    #[arg(long, help_heading = CHOICES, value_name = "VERSION", value_parser = profile())]
     pub(crate) compat: Option<Profile>,
 
     /// Use the built-in default, with a warning, if the policy or watcher cannot be used
-    #[arg(long)]
+    #[arg(long, help_heading = CHOICES)]
     pub(crate) fallback: bool,
 }
 

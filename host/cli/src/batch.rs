@@ -1,35 +1,42 @@
 //! `loophost batch`: very many programs, a few at a time.
 //!
-//! One loop in one thread starts the jobs, reads their output and notices their ends ([`runner`]); a second thread
-//! writes what finished jobs have printed ([`writer`]), so that a reader who is slow or gone holds up neither signals
-//! nor timeouts. What is waiting to be written is bounded: when it is too much, no new job starts, and no more input is
-//! read.
+//! One loop in one thread starts the jobs, reads their output and notices their ends ([`runner`], with what it knows in
+//! [`state`]). A second thread writes what finished jobs have printed, what loophost itself has to say, and the progress
+//! bar ([`printer`], reached through [`writer`]), so that a reader who is slow or gone holds up neither signals nor
+//! timeouts. What is waiting to be written is bounded: when it is too much, no new job starts, and no more input is read.
 
+mod bar;
 mod capture;
+mod descriptors;
+mod groups;
 mod halt;
 mod job;
 mod jobs;
+mod lines;
+mod plan;
+mod printed;
+mod printer;
 mod progress;
 mod record;
+mod refusal;
 mod runner;
-mod source;
+mod state;
+mod stream;
 mod template;
+mod values;
 mod writer;
 
-use std::{error::Error, ffi::OsString, fs::File, io, os::fd::AsFd};
+use std::{error::Error, ffi::OsString, sync::Arc};
 
-use loophost::{policy, process::Stdio, signal};
+use loophost::{policy, signal};
 use nix::sys::prctl;
 
 pub(crate) use halt::Halt;
 pub(crate) use jobs::Jobs;
 
 use self::{
-    progress::Progress,
-    runner::Runner,
-    source::{Lines, Source},
-    template::Template,
-    writer::Writer,
+    bar::Bar, plan::Plan, printer::Printer, progress::Progress, runner::Runner, template::Template,
+    values::Values, writer::Writer,
 };
 use crate::{
     args::{Args, Batch},
@@ -51,32 +58,32 @@ pub(crate) fn run(args: &Batch, common: &Args) -> Result<Outcome, Box<dyn Error>
     signal::init_mask(&ENDING)?;
     signals::stop_ignoring_children()?;
     let settings = Settings::begin(common)?;
-    let (command, values) = split(&args.command);
-    let template = Template::new(command)?;
-    let (source, stdin_is_input) = source(args, values)?;
+    let (command, given) = split(&args.command);
+    let template = Template::new(command, args.replace.as_deref())?;
+    let (values, stdin_is_input) = values(args, given)?;
     let watchdog = Watchdog::default();
     let chosen = choice::choose(&args.choices, &settings, &watchdog)?;
 
     policy::set_event_loop(Some(chosen.event_loop.clone()))?;
-    let progress = Progress::new(args.no_progress || args.json, source.total());
-    let writer = Writer::start(progress.clone(), args.json)?;
-    let runner = Runner::new(
-        chosen.event_loop.clone(),
-        watchdog,
-        runner::Plan {
-            template,
-            source,
-            jobs: args.jobs.count(),
-            ungroup: args.ungroup,
-            keep_order: args.keep_order,
-            json: args.json,
-            halt: args.halt,
-            timeout: args.timeout.map(Into::into),
-            stdin_is_input,
-            death_signal: death_signal(),
-        },
-    );
-    let outcome = runner.run(writer, progress).map_err(|error| chosen.loop_error(&error))?;
+    let progress = Arc::new(Progress::new(values.total()));
+    let has_bar = !(args.no_progress || args.json || args.ungroup);
+    let bar = has_bar.then(|| Bar::new(progress.clone())).flatten();
+    let writer = Writer::start(|shared| Printer::new(shared, bar, args.json))?;
+    let plan = Plan {
+        template,
+        values,
+        jobs: args.jobs.count(),
+        ungroup: args.ungroup,
+        keep_order: args.keep_order,
+        json: args.json,
+        halt: args.halt,
+        timeout: args.timeout.map(Into::into),
+        grace: args.grace.into(),
+        stdin_is_input,
+        death_signal: death_signal(),
+    };
+    let runner = Runner::new(chosen.event_loop.clone(), watchdog, plan, writer, progress);
+    let outcome = runner.run().map_err(|error| chosen.loop_error(&error))?;
     chosen.close_loop();
     Ok(outcome)
 }
@@ -90,19 +97,16 @@ fn split(words: &[OsString]) -> (&[OsString], Option<Vec<OsString>>) {
 }
 
 /// Where the values come from, and whether that is standard input, which then is not the jobs'.
-fn source(args: &Batch, values: Option<Vec<OsString>>) -> Result<(Source, bool), Box<dyn Error>> {
+fn values(args: &Batch, given: Option<Vec<OsString>>) -> Result<(Values, bool), Box<dyn Error>> {
     let separator = if args.null { 0 } else { b'\n' };
-    match (values, &args.arg_file) {
+    match (given, &args.arg_file) {
         (Some(_), Some(_)) => Err("values come either from --arg-file or after :::, not from both".into()),
-        (Some(values), None) => Ok((Source::Values(values.into_iter()), false)),
+        (Some(values), None) => Ok((Values::Given(values.into_iter()), false)),
         (None, Some(path)) => {
-            let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            Ok((Source::Lines(Lines::new(file.into(), separator)), false))
+            let values = Values::of_file(path, separator);
+            Ok((values.map_err(|error| format!("{}: {error}", path.display()))?, false))
         }
-        (None, None) => {
-            let stdin = io::stdin().as_fd().try_clone_to_owned()?;
-            Ok((Source::Lines(Lines::new(stdin, separator)), true))
-        }
+        (None, None) => Ok((Values::of_stdin(separator)?, true)),
     }
 }
 
@@ -116,9 +120,4 @@ fn death_signal() -> Option<i32> {
             None
         }
     }
-}
-
-/// What a job reads: nothing, if its standard input is where the values come from.
-fn job_stdin(stdin_is_input: bool) -> Stdio {
-    if stdin_is_input { Stdio::Null } else { Stdio::Inherit }
 }

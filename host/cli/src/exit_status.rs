@@ -21,6 +21,24 @@ pub(crate) enum Outcome {
     Failed,
 }
 
+impl Outcome {
+    /// The one of two that the caller must know of first, by the order in [`of`]; of two alike the first one.
+    pub(crate) fn or_worse(self, later: Self) -> Self {
+        if later.rank() > self.rank() { later } else { self }
+    }
+
+    fn rank(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Problem | Self::JobsFailed => 1,
+            Self::Halted => 2,
+            Self::NotStarted(SpawnErrorKind::NotFound | SpawnErrorKind::NotExecutable) => 3,
+            Self::Exited(_) => 4,
+            Self::NotStarted(SpawnErrorKind::Failed) | Self::Failed => 5,
+        }
+    }
+}
+
 /// The statuses, as in the README:
 ///
 /// | status | meaning |
@@ -32,6 +50,9 @@ pub(crate) enum Outcome {
 /// | 125 | loophost itself failed |
 /// | 124 | `batch`: stopped by `--halt` |
 /// | 123 | `batch`: some jobs have failed |
+///
+/// Of several that fit a batch the first in this order counts: 125, because something may have been lost; 128 + N, because
+/// whoever has sent the signal does not want the caller to go on either; 126 and 127; 124; 123.
 ///
 /// `doctor`: 0, or 1 if it has found a problem.
 ///
@@ -74,5 +95,22 @@ mod tests {
         for (outcome, status) in statuses {
             assert_eq!(of(&outcome), status, "{outcome:?}");
         }
+    }
+
+    #[test]
+    fn the_worse_one_counts_and_of_two_alike_the_first() {
+        let not_found = Outcome::NotStarted(SpawnErrorKind::NotFound);
+        let not_started = Outcome::NotStarted(SpawnErrorKind::Failed);
+        let order = [Outcome::Done, Outcome::JobsFailed, Outcome::Halted, not_found, Outcome::Exited(-15)];
+        for failed in [Outcome::Failed, not_started] {
+            let order = [order.as_slice(), &[failed]].concat();
+            for (n, milder) in order.iter().enumerate() {
+                for worse in &order[n..] {
+                    assert_eq!(milder.or_worse(*worse), *worse);
+                    assert_eq!(worse.or_worse(*milder), *worse);
+                }
+            }
+        }
+        assert_eq!(Outcome::Exited(-2).or_worse(Outcome::Exited(-15)), Outcome::Exited(-2));
     }
 }

@@ -1,5 +1,6 @@
 //! What loophost says: errors, and log lines of the library and of plugins, on standard error.
 
+mod diversion;
 mod stderr;
 
 use std::{
@@ -22,7 +23,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use self::stderr::LogLines;
+use self::diversion::Destination;
+pub(crate) use self::diversion::{Diversion, divert};
 use crate::printable::printable;
 
 /// How long there may be no room for what must be said.
@@ -73,7 +75,7 @@ pub(crate) fn init(filter: &Filter, format: Format) {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let lines = fmt::layer()
         .with_ansi(!no_color && io::stderr().is_terminal())
-        .with_writer(|| LogLines)
+        .with_writer(|| Destination)
         // It would be told with eprintln!, which panics when standard error is closed.
         .log_internal_errors(false);
     let lines = match format {

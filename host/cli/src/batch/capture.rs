@@ -18,14 +18,17 @@ const IN_MEMORY: usize = 64 * 1024;
 
 /// Our end of a job's pipe, and what has come out of it.
 pub(super) struct Capture {
+    /// Where it comes from; never waits.
     pipe: OwnedFd,
+    /// What has come.
     kept: SpooledTempFile,
+    /// How much that is.
     length: u64,
 }
 
 /// What one read has brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum Read {
     /// There may be more.
     Some,
     /// Nothing for the moment.
@@ -46,25 +49,26 @@ impl Capture {
     }
 
     /// Reads once, never waits.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress> {
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Read> {
         match read(self.pipe.as_fd(), buffer) {
-            Ok(0) => Ok(Progress::End),
+            Ok(0) => Ok(Read::End),
             Ok(count) => {
                 self.kept.write_all(&buffer[..count])?;
                 self.length += count as u64;
-                Ok(Progress::Some)
+                Ok(Read::Some)
             }
-            Err(Errno::EINTR) => Ok(Progress::Some),
-            Err(Errno::EAGAIN) => Ok(Progress::Nothing),
+            Err(Errno::EINTR) => Ok(Read::Some),
+            Err(Errno::EAGAIN) => Ok(Read::Nothing),
             Err(errno) => Err(errno.into()),
         }
     }
 
     /// Reads what is there now: what the job has printed, but not what a grandchild may print later.
     pub(super) fn read_rest(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-        // A grandchild that never stops printing must not keep us here: a pipe holds no more than this.
+        // A grandchild that never stops printing must not keep us here. A pipe holds 64 KiB; a job may have made it larger,
+        // up to 1 MiB unless it has privileges.
         for _ in 0..64 {
-            if self.read(buffer)? != Progress::Some {
+            if self.read(buffer)? != Read::Some {
                 break;
             }
         }

@@ -1,4 +1,4 @@
-//! Where the values come from, one at a time.
+//! Values out of a stream, which a separator ends.
 
 use std::{
     ffi::OsString,
@@ -7,70 +7,21 @@ use std::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::ffi::OsStringExt,
     },
-    vec,
 };
 
 use loophost::Fd;
 use nix::{errno::Errno, unistd::read};
 
-/// The longest value: Linux gives no program a longer argument (`MAX_ARG_STRLEN`).
-const LONGEST: usize = 128 * 1024;
+use super::values::Next;
+
+/// The longest value: Linux gives no program a longer argument (`MAX_ARG_STRLEN`, which counts the zero byte at its end).
+pub(super) const LONGEST: usize = 128 * 1024 - 1;
+/// What is kept of a longer one.
+const BEGINNING: usize = 100;
 const CHUNK: usize = 64 * 1024;
 
-/// The values of a batch.
-pub(super) enum Source {
-    /// From the command line.
-    Values(vec::IntoIter<OsString>),
-    /// From a file or standard input.
-    Lines(Lines),
-}
-
-/// What a source has to say.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    /// A value.
-    Value(OsString),
-    /// It must be read first: see [`Source::fill`].
-    Pending,
-    /// There are no more.
-    End,
-}
-
-impl Source {
-    pub(super) fn next(&mut self) -> io::Result<Next> {
-        match self {
-            Self::Values(values) => Ok(values.next().map_or(Next::End, Next::Value)),
-            Self::Lines(lines) => lines.next(),
-        }
-    }
-
-    /// The descriptor to wait for after [`Next::Pending`].
-    pub(super) fn fd(&self) -> Option<Fd> {
-        match self {
-            Self::Values(_) => None,
-            Self::Lines(lines) => Some(lines.input.as_raw_fd().into()),
-        }
-    }
-
-    /// Reads once. That waits, if the descriptor is not ready; it is never made non-blocking, for others may hold it too.
-    pub(super) fn fill(&mut self) -> io::Result<()> {
-        match self {
-            Self::Values(_) => Ok(()),
-            Self::Lines(lines) => lines.fill(),
-        }
-    }
-
-    /// How many values there are, if that is known before they are read.
-    pub(super) fn total(&self) -> Option<u64> {
-        match self {
-            Self::Values(values) => Some(values.len() as u64),
-            Self::Lines(_) => None,
-        }
-    }
-}
-
-/// Values that end with a separator. Empty ones are skipped. No more is read than is asked for, whatever the length
-/// of the input.
+/// Values that end with a separator. Empty ones are skipped. No more is read than is asked for, and no more is kept
+/// than the longest value, whatever the length of the input.
 #[derive(Debug)]
 pub(super) struct Lines {
     input: OwnedFd,
@@ -80,16 +31,22 @@ pub(super) struct Lines {
     start: usize,
     /// Up to where the buffer was searched for a separator.
     searched: usize,
+    /// Whether what comes up to the next separator is the rest of a value that is too long.
+    skips: bool,
     at_end: bool,
-    number: u64,
 }
 
 impl Lines {
     pub(super) fn new(input: OwnedFd, separator: u8) -> Self {
-        Self { input, separator, buffer: Vec::new(), start: 0, searched: 0, at_end: false, number: 0 }
+        Self { input, separator, buffer: Vec::new(), start: 0, searched: 0, skips: false, at_end: false }
     }
 
-    fn fill(&mut self) -> io::Result<()> {
+    pub(super) fn fd(&self) -> Fd {
+        self.input.as_raw_fd().into()
+    }
+
+    /// Reads once.
+    pub(super) fn fill(&mut self) -> io::Result<()> {
         self.buffer.drain(..self.start);
         self.searched -= self.start;
         self.start = 0;
@@ -110,40 +67,37 @@ impl Lines {
         Ok(())
     }
 
-    fn next(&mut self) -> io::Result<Next> {
+    pub(super) fn next(&mut self) -> Next {
         loop {
             let unsearched = &self.buffer[self.searched..];
-            let end = match unsearched.iter().position(|byte| *byte == self.separator) {
-                Some(at) => self.searched + at,
-                None if self.at_end && self.start < self.buffer.len() => self.buffer.len(),
-                None if self.at_end => return Ok(Next::End),
-                None => {
-                    self.searched = self.buffer.len();
-                    if self.buffer.len() - self.start > LONGEST {
-                        return Err(self.too_long());
-                    }
-                    return Ok(Next::Pending);
-                }
+            let separator = unsearched.iter().position(|byte| *byte == self.separator);
+            let is_whole = separator.is_some() || self.at_end;
+            let end = separator.map_or(self.buffer.len(), |at| self.searched + at);
+            let value = &self.buffer[self.start..end];
+            let is_too_long = value.len() > LONGEST;
+            let next = if self.skips || value.is_empty() {
+                None
+            } else if is_too_long {
+                Some(Next::TooLong(OsString::from_vec(value[..BEGINNING].to_vec())))
+            } else if is_whole {
+                Some(Next::Value(OsString::from_vec(value.to_vec())))
+            } else {
+                None
             };
-            let value = self.buffer[self.start..end].to_vec();
-            self.start = (end + 1).min(self.buffer.len());
-            self.searched = self.start;
-            self.number += 1;
-            if value.len() > LONGEST {
-                return Err(self.too_long());
+            if is_whole || is_too_long || self.skips {
+                self.skips = !is_whole;
+                self.start = (end + usize::from(separator.is_some())).min(self.buffer.len());
+                self.searched = self.start;
+            } else {
+                self.searched = end;
             }
-            if !value.is_empty() {
-                return Ok(Next::Value(OsString::from_vec(value)));
+            match next {
+                Some(next) => return next,
+                None if separator.is_some() => {}
+                None if self.at_end => return Next::End,
+                None => return Next::Pending,
             }
         }
-    }
-
-    fn too_long(&self) -> io::Error {
-        io::Error::other(format!(
-            "line {} is longer than {LONGEST} bytes, more than a program's argument may have; \
-             values that are separated by zeros need --null",
-            self.number + 1
-        ))
     }
 }
 
@@ -160,46 +114,47 @@ mod tests {
         Lines::new(reader.into(), separator)
     }
 
-    fn all(mut lines: Lines) -> io::Result<Vec<String>> {
+    fn all(mut lines: Lines) -> Vec<Result<String, String>> {
         let mut values = Vec::new();
         loop {
-            match lines.next()? {
-                Next::Value(value) => values.push(value.into_string().unwrap()),
-                Next::Pending => lines.fill()?,
-                Next::End => return Ok(values),
+            match lines.next() {
+                Next::Value(value) => values.push(Ok(value.into_string().unwrap())),
+                Next::TooLong(beginning) => values.push(Err(beginning.into_string().unwrap())),
+                Next::Pending => lines.fill().unwrap(),
+                Next::End => return values,
             }
+            assert!(lines.buffer.len() <= LONGEST + 2 * CHUNK);
         }
+    }
+
+    fn whole(values: &[&str]) -> Vec<Result<String, String>> {
+        values.iter().map(|value| Ok((*value).to_owned())).collect()
     }
 
     #[test]
     fn lines_are_split_and_empty_ones_skipped() {
-        assert_eq!(all(lines(b"", b'\n')).unwrap(), [""; 0]);
-        assert_eq!(all(lines(b"a\n\nb c\nlast", b'\n')).unwrap(), ["a", "b c", "last"]);
-        assert_eq!(all(lines(b"a\nb\0c\0", 0)).unwrap(), ["a\nb", "c"]);
+        assert_eq!(all(lines(b"", b'\n')), []);
+        assert_eq!(all(lines(b"a\n\nb c\nlast", b'\n')), whole(&["a", "b c", "last"]));
+        assert_eq!(all(lines(b"a\nb\0c\0", 0)), whole(&["a\nb", "c"]));
     }
 
     #[test]
     fn many_lines_pass_through_a_small_buffer() {
         let input: String = (0..100_000).map(|n| format!("{n}\n")).collect();
-        let mut source = lines(input.as_bytes(), b'\n');
-        let mut count = 0;
-        loop {
-            match source.next().unwrap() {
-                Next::Value(value) => {
-                    assert_eq!(value.into_string().unwrap(), count.to_string());
-                    count += 1;
-                }
-                Next::Pending => source.fill().unwrap(),
-                Next::End => break,
-            }
-            assert!(source.buffer.len() <= 2 * CHUNK);
-        }
-        assert_eq!(count, 100_000);
+        let values = all(lines(input.as_bytes(), b'\n'));
+        assert!(values.into_iter().eq((0..100_000).map(|n| Ok(n.to_string()))));
     }
 
     #[test]
-    fn an_endless_line_is_an_error() {
-        let error = all(lines(&[b'x'; 2 * LONGEST], b'\n')).unwrap_err();
-        assert!(error.to_string().contains("line 1 is longer"), "{error}");
+    fn a_line_that_is_too_long_costs_no_other_one() {
+        for more in [0, 1, CHUNK, 10 * CHUNK] {
+            for end in ["\n", ""] {
+                let long = "x".repeat(LONGEST + more);
+                let values = all(lines(format!("a\n{long}\n\nb\n{long}{end}").as_bytes(), b'\n'));
+                let long = if more == 0 { Ok(long) } else { Err("x".repeat(BEGINNING)) };
+                let expected = [Ok("a".to_owned()), long.clone(), Ok("b".to_owned()), long];
+                assert_eq!(values, expected, "{more} bytes too many");
+            }
+        }
     }
 }

@@ -5,11 +5,19 @@ use std::{
     os::unix::ffi::{OsStrExt, OsStringExt},
 };
 
-/// A command with places: `{}` for the value, `{#}` for the job's number. Without a `{}` the value is appended.
-/// There is no shell: a value stays one argument, whatever is in it.
+/// What stands for the value, unless the user says otherwise.
+const PLACE: &[u8] = b"{}";
+/// What stands for the job's number.
+const NUMBER: &[u8] = b"{#}";
+
+/// A command with places: `{}`, or what the user has chosen in its stead, for the value, `{#}` for the job's number.
+/// Without a `{}` the value is appended; not without a place that the user has chosen, as with `xargs -I`. There is no
+/// shell: a value stays one argument, whatever is in it.
 #[derive(Debug)]
 pub(super) struct Template {
+    /// Program and arguments.
     words: Vec<Vec<Part>>,
+    /// Whether the value is one more argument.
     appends: bool,
 }
 
@@ -21,12 +29,16 @@ enum Part {
 }
 
 impl Template {
-    pub(super) fn new(command: &[OsString]) -> Result<Self, &'static str> {
+    pub(super) fn new(command: &[OsString], place: Option<&OsStr>) -> Result<Self, &'static str> {
         if command.is_empty() {
             return Err("no program was given");
         }
-        let words: Vec<_> = command.iter().map(|word| parts(word.as_bytes())).collect();
-        let appends = !words.iter().flatten().any(|part| *part == Part::Value);
+        if place.is_some_and(OsStr::is_empty) {
+            return Err("what --replace replaces is empty");
+        }
+        let value = place.map_or(PLACE, OsStr::as_bytes);
+        let words: Vec<_> = command.iter().map(|word| parts(word.as_bytes(), value)).collect();
+        let appends = place.is_none() && !words.iter().flatten().any(|part| *part == Part::Value);
         Ok(Self { words, appends })
     }
 
@@ -47,13 +59,13 @@ impl Template {
     }
 }
 
-fn parts(mut word: &[u8]) -> Vec<Part> {
+fn parts(mut word: &[u8], value: &[u8]) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut text = Vec::new();
     while let Some((&first, rest)) = word.split_first() {
-        let (place, rest) = if let Some(rest) = word.strip_prefix(b"{}") {
+        let (place, rest) = if let Some(rest) = word.strip_prefix(value) {
             (Some(Part::Value), rest)
-        } else if let Some(rest) = word.strip_prefix(b"{#}") {
+        } else if let Some(rest) = word.strip_prefix(NUMBER) {
             (Some(Part::Number), rest)
         } else {
             (None, rest)
@@ -93,7 +105,7 @@ mod tests {
 
     fn filled(words: &[&str], value: &str) -> Vec<String> {
         let words: Vec<_> = words.iter().map(OsString::from).collect();
-        let (program, args) = Template::new(&words).unwrap().fill(value.as_ref(), 7);
+        let (program, args) = Template::new(&words, None).unwrap().fill(value.as_ref(), 7);
         [program].into_iter().chain(args).map(|word| word.into_string().unwrap()).collect()
     }
 
@@ -108,10 +120,20 @@ mod tests {
     }
 
     #[test]
+    fn another_place_may_be_chosen() {
+        let words = ["mv", "{}", "%.{#}"].map(OsString::from);
+        let (_, args) = Template::new(&words, Some("%".as_ref())).unwrap().fill("x".as_ref(), 7);
+        assert_eq!(args, ["{}", "x.7"]);
+        let (_, args) = Template::new(&words, Some("@".as_ref())).unwrap().fill("x".as_ref(), 7);
+        assert_eq!(args, ["{}", "%.7"], "nothing is appended");
+        assert!(Template::new(&words, Some("".as_ref())).is_err());
+    }
+
+    #[test]
     fn a_program_with_a_place_is_another_one_in_each_job() {
-        let template = |word: &str| Template::new(&[word.into()]).unwrap();
+        let template = |word: &str| Template::new(&[word.into()], None).unwrap();
         assert!(template("ls").has_fixed_program());
         assert!(!template("./{}").has_fixed_program());
-        assert!(Template::new(&[]).is_err());
+        assert!(Template::new(&[], None).is_err());
     }
 }

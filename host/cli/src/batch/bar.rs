@@ -1,0 +1,66 @@
+//! The progress bar, on a terminal.
+
+use std::{
+    io::{self, IsTerminal},
+    sync::Arc,
+    time::Duration,
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::progress::Progress;
+
+/// A bar with rate and time left on standard error. Only the thread that writes has it: drawing waits for a terminal
+/// that was stopped by ^S.
+pub(super) struct Bar {
+    bar: ProgressBar,
+    progress: Arc<Progress>,
+    /// Whether it shows a total.
+    has_total: bool,
+}
+
+impl Bar {
+    /// How often it is drawn when nothing happens.
+    pub(super) const TICK: Duration = Duration::from_millis(100);
+
+    /// A bar, if standard error is a terminal.
+    pub(super) fn new(progress: Arc<Progress>) -> Option<Self> {
+        let target = ProgressDrawTarget::stderr();
+        if target.is_hidden() || !io::stderr().is_terminal() {
+            return None;
+        }
+        let bar = ProgressBar::with_draw_target(None, target);
+        bar.set_style(style("{spinner} {pos} jobs, {per_sec}, {elapsed}{msg}"));
+        Some(Self { bar, progress, has_total: false })
+    }
+
+    /// Shows how far it is now.
+    pub(super) fn draw(&mut self) {
+        if let Some(total) = self.progress.total().filter(|_| !self.has_total) {
+            self.has_total = true;
+            self.bar.set_length(total);
+            self.bar.set_style(style("{bar:30} {pos}/{len} jobs, {per_sec}, {eta} left{msg}"));
+        }
+        let failed = self.progress.failed();
+        if failed > 0 {
+            self.bar.set_message(format!(", {failed} failed"));
+        }
+        self.bar.set_position(self.progress.ended());
+        self.bar.tick();
+    }
+
+    /// Takes the bar away while something else is written, which must end with the end of a line: the bar takes the line
+    /// that the cursor is on.
+    pub(super) fn suspend(&self, write: impl FnOnce()) {
+        self.bar.suspend(write);
+    }
+
+    /// Takes it away for good.
+    pub(super) fn clear(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the templates above are well-formed")
+}
