@@ -29,24 +29,24 @@ impl Bar {
         if target.is_hidden() || !io::stderr().is_terminal() {
             return None;
         }
-        let bar = ProgressBar::with_draw_target(None, target);
-        bar.set_style(style("{spinner} {pos} jobs, {per_sec}, {elapsed}{msg}"));
-        Some(Self { bar, progress, has_total: false })
+        let total = progress.total();
+        let bar = ProgressBar::with_draw_target(total, target);
+        bar.set_style(style(total.is_some()));
+        Some(Self { bar, progress, has_total: total.is_some() })
     }
 
     /// Shows how far it is now.
     pub(super) fn draw(&mut self) {
         if let Some(total) = self.progress.total().filter(|_| !self.has_total) {
             self.has_total = true;
+            self.bar.set_style(style(true));
             self.bar.set_length(total);
-            self.bar.set_style(style("{bar:30} {pos}/{len} jobs, {per_sec}, {eta} left{msg}"));
         }
         let failed = self.progress.failed();
         if failed > 0 {
             self.bar.set_message(format!(", {failed} failed"));
         }
         self.bar.set_position(self.progress.ended());
-        self.bar.tick();
     }
 
     /// Takes the bar away while something else is written, which must end with the end of a line: the bar takes the line
@@ -61,6 +61,11 @@ impl Bar {
     }
 }
 
-fn style(template: &str) -> ProgressStyle {
+fn style(has_total: bool) -> ProgressStyle {
+    let template = if has_total {
+        "{bar:30} {pos}/{len} jobs, {per_sec}, {eta} left{msg}"
+    } else {
+        "{spinner} {pos} jobs, {per_sec}, {elapsed}{msg}"
+    };
     ProgressStyle::with_template(template).expect("the templates above are well-formed")
 }

@@ -27,8 +27,8 @@ pub(super) struct Job {
     was_seen_dead: bool,
 }
 
-/// What a job was told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a job was told, the harshest last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Order {
     Run,
     End,
@@ -112,8 +112,11 @@ impl Job {
         self.tell(Order::Die);
     }
 
-    /// Signals the job and everything it has started, unless that has left its group.
+    /// Signals the job and everything it has started, unless that has left its group; not what it was told before.
     fn tell(&mut self, order: Order) {
+        if order <= self.order {
+            return;
+        }
         let signum = if order == Order::Die { libc::SIGKILL } else { libc::SIGTERM };
         self.order = order;
         match self.child.send_signal_to_group(signum) {
