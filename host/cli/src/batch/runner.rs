@@ -1,43 +1,28 @@
-//! Starts jobs, notices their ends, and ends the loop. Everything here runs in the loop's thread, and nothing waits.
+//! The loop of a batch: starts jobs ([`starts`]), notices their ends, ends them ([`ends`]) and itself. Everything here runs
+//! in the loop's thread, and nothing waits.
+
+mod ends;
+mod starts;
 
 use std::{
     cell::{RefCell, RefMut},
     error::Error as StdError,
-    ffi::OsString,
-    io,
+    io, mem,
     rc::Rc,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use loophost::{
-    Callback, ChildExit, Error, Event, LoopHandle, RepeatCallback,
-    process::{self, SpawnError},
-};
+use loophost::{Callback, ChildExit, Error, Event, Fd, LoopHandle, RepeatCallback};
 
 use super::{
-    ENDING, capture, groups,
-    halt::When,
-    job::Job,
-    plan::Plan,
-    printed::Printed,
-    progress::Progress,
-    record::Record,
-    refusal::{self, Refusal},
-    state::{Stage, State},
-    stream::Stream,
-    values::Next,
-    writer::Writer,
+    ENDING, capture, halt::When, job::Job, plan::Plan, printed::Printed, progress::Progress, state::State,
+    stream::Stream, values::Next, writer::Writer,
 };
 use crate::{exit_status::Outcome, missed_exit, sys::startup, watchdog::Watchdog};
 
 /// How long what is left to be written is waited for when the loop has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// Signals that come so soon after the first one are the same wish to end: systemd sends TERM and HUP, and timeout(1) one
-/// TERM to the process and one to its group.
-const SAME_BREATH: Duration = Duration::from_millis(500);
-/// How often the groups that ended jobs have left are looked at.
-const GLANCE: Duration = Duration::from_millis(50);
 /// Jobs that are started before the loop looks for signals, timers and ends again.
 const STARTS: usize = 64;
 
@@ -127,7 +112,7 @@ impl Runner {
     }
 
     fn pump_soon(self: &Rc<Self>) -> Result<(), Error> {
-        if std::mem::replace(&mut self.state().pump_is_queued, true) {
+        if mem::replace(&mut self.state().pump_is_queued, true) {
             return Ok(());
         }
         let pump = self.once(|this, _| {
@@ -164,7 +149,7 @@ impl Runner {
         Ok(())
     }
 
-    fn on_input(self: &Rc<Self>, fd: loophost::Fd) -> Result<(), Error> {
+    fn on_input(self: &Rc<Self>, fd: Fd) -> Result<(), Error> {
         self.event_loop.remove_reader(fd)?;
         self.state().waits_for_input = false;
         self.read_input()?;
@@ -174,84 +159,6 @@ impl Runner {
     fn read_input(self: &Rc<Self>) -> Result<(), Error> {
         let read = self.state().plan.values.fill();
         read.or_else(|message| self.fail(message))
-    }
-
-    fn start(self: &Rc<Self>, value: OsString) -> Result<(), Error> {
-        let (seq, command) = {
-            let state = self.state();
-            let seq = state.started + 1;
-            (seq, state.plan.command(&value, seq))
-        };
-        let (record, started) = (Record::new(seq, &value), Instant::now());
-        let on_exit =
-            self.once(move |this, event| this.on_exit(seq, event.result as i32, event.child_exit().copied()));
-        match process::subprocess_exec(&self.event_loop, command, on_exit) {
-            Ok(child) => {
-                let (job, kept) = Job::new(child, record, started);
-                let mut state = self.state();
-                state.started = seq;
-                state.running.insert(seq, job);
-                drop(state);
-                kept.or_else(|error| self.lose_output(seq, &error))?;
-                self.watch(seq)
-            }
-            Err(error) => self.refuse(value, record, &error),
-        }
-    }
-
-    /// A job could not be started.
-    fn refuse(self: &Rc<Self>, value: OsString, mut record: Record, error: &SpawnError) -> Result<(), Error> {
-        let mut state = self.state();
-        let has_fixed_program = state.plan.template.has_fixed_program();
-        match Refusal::new(error, has_fixed_program, !state.running.is_empty()) {
-            Refusal::ForNow => {
-                state.held = Some(value);
-                state.is_short = true;
-                Ok(())
-            }
-            Refusal::OfAll => {
-                state.writer.say(error.to_string());
-                state.end(Outcome::NotStarted(error.kind()));
-                Ok(())
-            }
-            Refusal::OfThisOne => {
-                drop(state);
-                let (returncode, reason) = refusal::reason(error);
-                record.refuse(returncode, reason);
-                self.fail_job(record)
-            }
-        }
-    }
-
-    /// A value is longer than any program's argument may be.
-    fn refuse_long(self: &Rc<Self>, beginning: OsString) -> Result<(), Error> {
-        let seq = self.state().started + 1;
-        self.fail_job(Record::too_long(seq, &beginning))
-    }
-
-    /// A job has failed without having been started.
-    fn fail_job(self: &Rc<Self>, record: Record) -> Result<(), Error> {
-        let mut state = self.state();
-        state.started = record.seq;
-        let (seq, value, why) =
-            (record.seq, record.short_value(), record.error.as_deref().unwrap_or_default());
-        state.writer.say(format!("job {seq} ({value:?}): {why}"));
-        drop(state);
-        self.complete(Printed::nothing(record))
-    }
-
-    /// Watches a new job's outputs and its time.
-    fn watch(self: &Rc<Self>, seq: u64) -> Result<(), Error> {
-        for stream in Stream::BOTH {
-            let fd = self.state().running.get(&seq).and_then(|job| job.output(stream));
-            let Some(fd) = fd else { continue };
-            self.event_loop.add_reader(fd, self.repeat(move |this, _| this.on_output(seq, stream)))?;
-        }
-        let timeout = self.state().plan.timeout;
-        if let Some(timeout) = timeout {
-            self.call_later_for(seq, timeout, |this, seq| this.on_timeout(seq))?;
-        }
-        Ok(())
     }
 
     /// A timer that ends with a job.
@@ -339,33 +246,6 @@ impl Runner {
         self.event_loop.call_later(missed_exit::PATIENCE, again).map(drop)
     }
 
-    fn on_timeout(self: &Rc<Self>, seq: u64) -> Result<(), Error> {
-        if let Some(job) = self.state().running.get_mut(&seq) {
-            job.time_out();
-        }
-        let grace = self.state().plan.grace;
-        self.call_later_for(seq, grace, |this, seq| {
-            this.kill(seq)?;
-            this.pump()
-        })
-    }
-
-    /// The first signal ends the jobs, a second one kills them; not a hang-up, which whoever sends something else sends
-    /// too.
-    fn on_signal(self: &Rc<Self>, signum: i32) -> Result<(), Error> {
-        let mut state = self.state();
-        state.end(Outcome::Exited(-signum));
-        let first = *state.interrupted.get_or_insert_with(Instant::now);
-        let insists = signum != libc::SIGHUP && first.elapsed() >= SAME_BREATH;
-        drop(state);
-        if insists {
-            self.kill_jobs()?
-        } else {
-            self.end_jobs()?
-        }
-        self.pump()
-    }
-
     /// A callback has failed, for want of memory or descriptors.
     fn on_exception(self: &Rc<Self>, event: &Event) -> Result<(), Error> {
         let error = event.exception().and_then(|context| context.error);
@@ -419,74 +299,6 @@ impl Runner {
         state.end(Outcome::Failed);
         drop(state);
         self.end_jobs()
-    }
-
-    /// Ends all jobs, once; those that are still there after a while are killed.
-    fn end_jobs(self: &Rc<Self>) -> Result<(), Error> {
-        let mut state = self.state();
-        if state.stage != Stage::Running {
-            return Ok(());
-        }
-        state.stage = Stage::Ending;
-        state.running.values_mut().for_each(Job::end);
-        let grace = state.plan.grace;
-        drop(state);
-        let kill = self.once(|this, _| {
-            this.kill_jobs()?;
-            this.pump()
-        });
-        self.event_loop.call_later(grace, kill).map(drop)
-    }
-
-    fn kill_jobs(self: &Rc<Self>) -> Result<(), Error> {
-        let mut state = self.state();
-        if state.stage == Stage::Killed {
-            return Ok(());
-        }
-        state.stage = Stage::Killed;
-        let all: Vec<_> = state.running.keys().copied().collect();
-        drop(state);
-        all.into_iter().try_for_each(|seq| self.kill(seq))
-    }
-
-    /// Kills a job; one that has exited already, and left something behind, is over with that.
-    fn kill(self: &Rc<Self>, seq: u64) -> Result<(), Error> {
-        let exited = self.state().running.get_mut(&seq).and_then(|job| {
-            job.kill();
-            job.exited()
-        });
-        exited.map_or(Ok(()), |(returncode, exit)| self.finish(seq, returncode, exit))
-    }
-
-    /// Finishes the jobs that have exited and whose groups are empty by now.
-    fn look_at_groups(self: &Rc<Self>) -> Result<(), Error> {
-        if self.state().looks_at_groups {
-            return Ok(());
-        }
-        let living = groups::living();
-        let is_empty = |group| living.as_ref().is_some_and(|living| !living.contains(&group));
-        let (mut over, mut is_left) = (Vec::new(), false);
-        for (seq, job) in &self.state().running {
-            match (job.group_left(), job.exited()) {
-                (Some(group), Some((returncode, exit))) if is_empty(group) => {
-                    over.push((*seq, returncode, exit))
-                }
-                (Some(_), _) => is_left = true,
-                (None, _) => {}
-            }
-        }
-        for (seq, returncode, exit) in over {
-            self.finish(seq, returncode, exit)?;
-        }
-        if is_left {
-            self.state().looks_at_groups = true;
-            let again = self.once(|this, _| {
-                this.state().looks_at_groups = false;
-                this.look_at_groups()
-            });
-            self.event_loop.call_later(GLANCE, again)?;
-        }
-        self.pump()
     }
 }
 

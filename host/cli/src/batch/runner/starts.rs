@@ -1,0 +1,100 @@
+//! How jobs begin.
+
+use std::{ffi::OsString, rc::Rc, time::Instant};
+
+use loophost::{
+    Error,
+    process::{self, SpawnError},
+};
+
+use super::Runner;
+use crate::{
+    batch::{
+        job::Job,
+        printed::Printed,
+        record::Record,
+        refusal::{self, Refusal},
+        stream::Stream,
+    },
+    exit_status::Outcome,
+};
+
+impl Runner {
+    pub(super) fn start(self: &Rc<Self>, value: OsString) -> Result<(), Error> {
+        let (seq, command) = {
+            let state = self.state();
+            let seq = state.started + 1;
+            (seq, state.plan.command(&value, seq))
+        };
+        let (record, started) = (Record::new(seq, &value), Instant::now());
+        let on_exit =
+            self.once(move |this, event| this.on_exit(seq, event.result as i32, event.child_exit().copied()));
+        match process::subprocess_exec(&self.event_loop, command, on_exit) {
+            Ok(child) => {
+                let (job, kept) = Job::new(child, record, started);
+                let mut state = self.state();
+                state.started = seq;
+                state.running.insert(seq, job);
+                drop(state);
+                kept.or_else(|error| self.lose_output(seq, &error))?;
+                self.watch(seq)
+            }
+            Err(error) => self.refuse(value, record, &error),
+        }
+    }
+
+    /// A job could not be started.
+    fn refuse(self: &Rc<Self>, value: OsString, mut record: Record, error: &SpawnError) -> Result<(), Error> {
+        let mut state = self.state();
+        let has_fixed_program = state.plan.template.has_fixed_program();
+        match Refusal::new(error, has_fixed_program, !state.running.is_empty()) {
+            Refusal::ForNow => {
+                state.held = Some(value);
+                state.is_short = true;
+                Ok(())
+            }
+            Refusal::OfAll => {
+                state.writer.say(error.to_string());
+                state.end(Outcome::NotStarted(error.kind()));
+                Ok(())
+            }
+            Refusal::OfThisOne => {
+                drop(state);
+                let (returncode, reason) = refusal::reason(error);
+                record.refuse(returncode, reason);
+                self.fail_job(record)
+            }
+        }
+    }
+
+    /// A value is longer than any program's argument may be.
+    pub(super) fn refuse_long(self: &Rc<Self>, beginning: OsString) -> Result<(), Error> {
+        let seq = self.state().started + 1;
+        self.fail_job(Record::too_long(seq, &beginning))
+    }
+
+    /// A job has failed without having been started.
+    fn fail_job(self: &Rc<Self>, record: Record) -> Result<(), Error> {
+        let mut state = self.state();
+        state.started = record.seq;
+        let (seq, value, why) =
+            (record.seq, record.short_value(), record.error.as_deref().unwrap_or_default());
+        state.writer.say(format!("job {seq} ({value:?}): {why}"));
+        drop(state);
+        self.complete(Printed::nothing(record))
+    }
+
+    /// Watches a new job's outputs and its time.
+    fn watch(self: &Rc<Self>, seq: u64) -> Result<(), Error> {
+        for stream in Stream::BOTH {
+            let fd = self.state().running.get(&seq).and_then(|job| job.output(stream));
+            let Some(fd) = fd else { continue };
+            self.event_loop.add_reader(fd, self.repeat(move |this, _| this.on_output(seq, stream)))?;
+        }
+        let timeout = self.state().plan.timeout;
+        if let Some(timeout) = timeout {
+            self.call_later_for(seq, timeout, |this, seq| this.on_timeout(seq))?;
+        }
+        Ok(())
+    }
+}
