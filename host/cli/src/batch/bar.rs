@@ -13,7 +13,9 @@ use super::progress::Progress;
 /// A bar with rate and time left on standard error. Only the thread that writes has it: drawing waits for a terminal
 /// that was stopped by ^S.
 pub(super) struct Bar {
+    /// Draws.
     bar: ProgressBar,
+    /// What is drawn.
     progress: Arc<Progress>,
     /// Whether it shows a total.
     has_total: bool,

@@ -17,7 +17,9 @@ const OPEN: usize = 32;
 /// there: a job whose output could not be kept for want of a descriptor would be lost, a later one is only late.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Descriptors {
+    /// How many those are.
     free: usize,
+    /// How many of them a job may come to need.
     per_job: usize,
 }
 

@@ -13,13 +13,17 @@ use super::{
 use crate::missed_exit;
 
 pub(super) struct Job {
+    /// Its process, which leads a group.
     child: Child,
+    /// What is known of it so far.
     record: Record,
+    /// When it was started, by the clock that never goes back.
     started: Instant,
     /// What it prints, by [`Stream`]; `None` if that is not kept.
     captures: [Option<Capture>; 2],
     /// Timers that are to be cancelled when it is over.
     timers: Vec<HandleId>,
+    /// What it was told.
     order: Order,
     /// How it has exited, if what it has started is still waited for.
     exited: Option<(i32, Option<ChildExit>)>,
@@ -30,8 +34,11 @@ pub(super) struct Job {
 /// What a job was told, the harshest last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Order {
+    /// Nothing.
     Run,
+    /// To end: TERM.
     End,
+    /// KILL.
     Die,
 }
 

@@ -24,8 +24,11 @@ const CHUNK: usize = 64 * 1024;
 /// than the longest value, whatever the length of the input.
 #[derive(Debug)]
 pub(super) struct Lines {
+    /// The stream.
     input: OwnedFd,
+    /// What ends a value.
     separator: u8,
+    /// What was read and not given yet.
     buffer: Vec<u8>,
     /// Where the next value begins in the buffer.
     start: usize,
@@ -33,6 +36,7 @@ pub(super) struct Lines {
     searched: usize,
     /// Whether what comes up to the next separator is the rest of a value that is too long.
     skips: bool,
+    /// Whether the stream has ended.
     at_end: bool,
 }
 

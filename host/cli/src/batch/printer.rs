@@ -27,6 +27,7 @@ const BETWEEN_BARS: usize = 64;
 
 /// What the thread has.
 pub(super) struct Printer {
+    /// What the loop's thread sees of this one.
     shared: Arc<Shared>,
     /// Until the end of the batch, on a terminal.
     bar: Option<Bar>,

@@ -7,8 +7,11 @@ const UNKNOWN: u64 = u64::MAX;
 
 /// What the bar shows, counted in the loop's thread.
 pub(super) struct Progress {
+    /// Jobs that are over.
     ended: AtomicU64,
+    /// Those of them that have failed by themselves.
     failed: AtomicU64,
+    /// All jobs, or [`UNKNOWN`].
     total: AtomicU64,
 }
 

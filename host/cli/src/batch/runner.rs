@@ -27,8 +27,11 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const STARTS: usize = 64;
 
 pub(super) struct Runner {
+    /// The loop that all of this runs in.
     event_loop: LoopHandle,
+    /// Ends loophost if a plugin keeps it from ending.
     watchdog: Watchdog,
+    /// Never borrowed while something else is called that may come back here.
     state: RefCell<State>,
 }
 

@@ -30,9 +30,13 @@ pub(super) enum Stage {
 }
 
 pub(super) struct State {
+    /// What is to be done.
     pub(super) plan: Plan,
+    /// Where everything that is written goes.
     pub(super) writer: Writer,
+    /// What the progress bar shows.
     pub(super) progress: Arc<Progress>,
+    /// What limits the number of jobs besides the plan.
     descriptors: Descriptors,
     /// The jobs that run, by number.
     pub(super) running: HashMap<u64, Job>,
@@ -64,6 +68,7 @@ pub(super) struct State {
     ending: Option<Outcome>,
     /// When the first signal came: from then on nobody may be reading any more.
     pub(super) interrupted: Option<Instant>,
+    /// What the jobs that run were told.
     pub(super) stage: Stage,
     /// Whether the writer was told that nothing comes any more.
     is_concluded: bool,

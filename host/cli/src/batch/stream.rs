@@ -3,7 +3,9 @@
 /// Which of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stream {
+    /// Standard output.
     Out,
+    /// Standard error.
     Err,
 }
 

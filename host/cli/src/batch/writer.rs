@@ -5,7 +5,7 @@ use std::{
     io,
     os::fd::{AsFd, AsRawFd},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{
             AtomicBool, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
@@ -42,9 +42,11 @@ pub(super) enum Message {
 
 /// The writing end, in the loop's thread. Nothing here waits but [`finish`](Self::finish).
 pub(super) struct Writer {
+    /// What the thread sees too.
     shared: Arc<Shared>,
     /// `None` once everything was given.
     sender: Option<Sender<Message>>,
+    /// `None` once it has ended.
     thread: Option<JoinHandle<()>>,
     /// While it lasts, log lines come here too.
     diversion: Option<Diversion>,
@@ -186,7 +188,7 @@ impl Shared {
         self.is_over.load(SeqCst)
     }
 
-    fn failure(&self) -> std::sync::MutexGuard<'_, Option<io::Error>> {
+    fn failure(&self) -> MutexGuard<'_, Option<io::Error>> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
