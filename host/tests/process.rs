@@ -6,7 +6,7 @@ mod util;
 
 use std::{
     fs::{self, File},
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering::Relaxed},
@@ -16,7 +16,10 @@ use loophost::{
     ErrorCode,
     process::{Child, Command, SignalSet, SpawnError, SpawnErrorKind, Stdio, reap, spawn},
 };
-use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::{
+    sys::signal::{SigHandler, Signal, kill, signal},
+    unistd::Pid,
+};
 use util::{exists, on_each_way, sh, wait_for_zombie, wait_until};
 
 on_each_way! {
@@ -27,6 +30,8 @@ on_each_way! {
     a_relative_program_starts_at_the_child_s_folder,
     a_process_group_of_its_own,
     a_group_is_signalled_as_long_as_its_leader_was_not_reaped,
+    what_is_left_of_a_group_is_signalled_where_the_kernel_can,
+    an_empty_group_is_gone,
     signals_are_clean_unless_told_otherwise,
     a_missing_program_is_not_found,
     a_file_that_cannot_be_executed_says_why,
@@ -169,6 +174,26 @@ fn a_group_is_signalled_as_long_as_its_leader_was_not_reaped() {
     child.send_signal_to_group(libc::SIGKILL).unwrap();
     assert_eq!(stdout.read(&mut [0]).unwrap(), 0, "the grandchild held it open");
     assert_eq!(returncode(&child), -9);
+}
+
+fn what_is_left_of_a_group_is_signalled_where_the_kernel_can() {
+    let command = sh("sleep 1000 & echo $!").process_group(Some(0)).stdout(Stdio::Pipe);
+    let mut child = spawn(command).unwrap();
+    let mut stdout = BufReader::new(File::from(child.stdout.take().unwrap()));
+    let mut pid = String::new();
+    stdout.read_line(&mut pid).unwrap();
+    assert_eq!(returncode(&child), 0);
+    if let Err(error) = child.send_signal_to_group(libc::SIGKILL) {
+        // Before Linux 6.9, or without a pidfd.
+        assert_eq!(error.code(), ErrorCode::PROCESS_GONE);
+        kill(Pid::from_raw(pid.trim().parse().unwrap()), Signal::SIGKILL).unwrap();
+    }
+    assert_eq!(stdout.read(&mut [0]).unwrap(), 0, "the grandchild held it open");
+}
+
+fn an_empty_group_is_gone() {
+    let child = spawn(sh("exit 3").process_group(Some(0))).unwrap();
+    assert_eq!(returncode(&child), 3);
     assert_eq!(child.send_signal_to_group(0).unwrap_err().code(), ErrorCode::PROCESS_GONE);
 }
 
