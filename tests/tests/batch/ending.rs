@@ -47,6 +47,23 @@ fn halt_soon_starts_no_more() {
 }
 
 #[test]
+fn halt_soon_lets_what_runs_finish() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    let script = "if [ $1 = first ]; then until [ -e \"$0\" ]; do sleep 0.01; done; exit 1; fi; \
+                  : > \"$0\"; until [ -e \"$0.go\" ]; do sleep 0.01; done";
+    let mut command = batch(&["--json", "-j2", "--halt", "soon", "sh", "-c", script]);
+    command.arg(&file).args(["{}", ":::", "first", "second", "third"]);
+    let started = Started::new(command);
+    eventually("the first record", || (started.stdout().lines().count() == 1).then_some(()));
+    fs::write(file.with_extension("go"), "").unwrap();
+    let ended = started.wait();
+    let returncodes: Vec<_> =
+        records(&ended.stdout).iter().map(|record| record["returncode"].as_i64().unwrap()).collect();
+    assert_eq!((ended.code(), returncodes), (124, vec![1, 0]));
+}
+
+#[test]
 fn halt_now_ends_what_runs() {
     // The first job fails when the others run.
     let script = "if [ $1 = first ]; then until [ -e \"$0.2\" -a -e \"$0.3\" ]; do sleep 0.01; done; exit 3; fi; \
