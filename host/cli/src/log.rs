@@ -95,8 +95,8 @@ pub(crate) fn say(message: &str) {
     stderr::write_within(line(message).as_bytes(), LAST_WORDS);
 }
 
-/// A line of our own.
-fn line(message: &str) -> String {
+/// What [`say`] writes: a whole line.
+pub(crate) fn line(message: &str) -> String {
     match FORMAT.get().copied().unwrap_or_default() {
         Format::Text => format!("loophost: {}\n", printable(message)),
         Format::Json => {

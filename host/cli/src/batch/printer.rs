@@ -21,6 +21,7 @@ use super::{
     printed::Printed,
     writer::{Message, Shared},
 };
+use crate::log;
 
 /// Messages that are written before the progress bar is shown again.
 const BETWEEN_BARS: usize = 64;
@@ -145,7 +146,7 @@ impl Printer {
     }
 
     fn say(&mut self, message: &str) {
-        self.put_line(format!("loophost: {message}\n").as_bytes());
+        self.put_line(log::line(message).as_bytes());
     }
 
     /// A line of loophost's own on standard error. A closed one cannot be told.
