@@ -1,0 +1,47 @@
+//! The cases of event loops.
+
+mod calls;
+
+use std::time::Duration;
+
+use loophost_plugin_api::LoopHandle;
+
+use crate::{
+    Case, Harness, Subject,
+    test_loop::TestLoop,
+    verdict::{Verdict, skipped},
+};
+
+pub(crate) fn cases() -> impl Iterator<Item = &'static [Case]> {
+    [calls::CASES].into_iter()
+}
+
+/// What a case of event loops gets.
+pub(crate) struct LoopBench<'a> {
+    pub(crate) harness: &'a dyn Harness,
+    subject: &'a Subject<'a>,
+}
+
+impl<'a> LoopBench<'a> {
+    pub(crate) fn new(harness: &'a dyn Harness, subject: &'a Subject<'a>) -> Self {
+        Self { harness, subject }
+    }
+
+    /// A fresh loop; of a fresh policy, which may make few.
+    pub(crate) fn event_loop(&self) -> Verdict<TestLoop> {
+        TestLoop::new(self.bare_loop()?, self.harness.patience())
+    }
+
+    /// A fresh loop that nobody closes and nobody listens to.
+    pub(crate) fn bare_loop(&self) -> Verdict<LoopHandle> {
+        match self.subject {
+            Subject::EventLoop(make) => Ok(make()?),
+            Subject::Policy(make) => Ok(make()?.new_event_loop()?),
+            Subject::ChildWatcher(_) | Subject::Plugin(_) => Err(skipped("there is no loop")),
+        }
+    }
+
+    pub(crate) fn patience(&self) -> Duration {
+        self.harness.patience()
+    }
+}
