@@ -18,6 +18,7 @@
 //! - [`policy`]: the functions of asyncio's module: get and set the policy, the loop, the watcher.
 //! - [`plugin`]: finds, checks and loads plugin files; [`builtin`]: what needs none.
 //! - [`process`]: makes, signals and reaps processes; [`signal`]: the one signal broker; [`probe`]: what works here.
+//! - `testing`: what the conformance suite `loophost-testkit` needs, with the feature `testing`.
 //! - Everything that crosses to plugins, [`LoopHandle`], [`Callback`], [`Error`] and so on, is that of
 //!   `loophost-plugin-api` and stands at the root of this crate; [`host`] is the host as a plugin sees it.
 //!
@@ -39,5 +40,7 @@ mod services;
 pub mod signal;
 #[allow(unsafe_code, reason = "the door to the operating system")]
 mod sys;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use loophost_plugin_api::*;

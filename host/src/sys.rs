@@ -3,6 +3,8 @@
 pub(crate) mod auxv;
 pub(crate) mod epoll;
 pub(crate) mod epoll_helper;
+#[cfg(feature = "testing")]
+pub(crate) mod foreign_handler;
 pub(crate) mod fork_mark;
 pub(crate) mod forked_helper;
 pub(crate) mod io_uring_helper;

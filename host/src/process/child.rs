@@ -56,6 +56,12 @@ impl Child {
         })
     }
 
+    /// How it ended, and who has found out.
+    #[cfg(feature = "testing")]
+    pub(crate) fn end(&self) -> Option<Reaped> {
+        self.process.end()
+    }
+
     /// Sends a signal (asyncio: `send_signal`); 0 only asks whether that is possible.
     ///
     /// # Errors

@@ -109,6 +109,20 @@ fn same(a: &libc::sigaction, b: &libc::sigaction) -> bool {
         && from_libc(&a.sa_mask) == from_libc(&b.sa_mask)
 }
 
+/// The disposition of a signal, as text that differs if it does.
+#[cfg(feature = "testing")]
+pub(crate) fn describe(signum: i32) -> io::Result<String> {
+    let disposition = disposition(signum)?;
+    let flags = disposition.sa_flags;
+    Ok(match disposition.sa_sigaction {
+        libc::SIG_DFL => format!("default, flags {flags:#x}"),
+        libc::SIG_IGN => format!("ignored, flags {flags:#x}"),
+        handler => {
+            format!("handler {handler:#x}, flags {flags:#x}, mask {:?}", from_libc(&disposition.sa_mask))
+        }
+    })
+}
+
 fn disposition(signum: i32) -> io::Result<libc::sigaction> {
     sigaction(signum, ptr::null())
 }

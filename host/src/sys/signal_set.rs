@@ -41,6 +41,31 @@ pub(crate) fn with_all_blocked<R>(f: impl FnOnce() -> R) -> io::Result<R> {
     Ok(f())
 }
 
+/// What is blocked in this thread.
+#[cfg(feature = "testing")]
+pub(crate) fn blocked() -> io::Result<SignalSet> {
+    change_mask(libc::SIG_BLOCK, &to_libc(SignalSet::EMPTY)).map(|old| from_libc(&old))
+}
+
+/// A signal that is blocked in this thread until this is dropped, in the same thread.
+#[cfg(feature = "testing")]
+pub(crate) struct BlockedSignal(libc::sigset_t);
+
+#[cfg(feature = "testing")]
+impl BlockedSignal {
+    pub(crate) fn new(signum: i32) -> io::Result<Self> {
+        change_mask(libc::SIG_BLOCK, &to_libc(SignalSet::EMPTY.with(signum))).map(Self)
+    }
+}
+
+#[cfg(feature = "testing")]
+impl Drop for BlockedSignal {
+    fn drop(&mut self) {
+        // It cannot fail: the mask came from the kernel.
+        let _ = change_mask(libc::SIG_SETMASK, &self.0);
+    }
+}
+
 /// Changes the mask of this thread and gives the old one.
 fn change_mask(how: i32, set: &libc::sigset_t) -> io::Result<libc::sigset_t> {
     let mut old = MaybeUninit::uninit();

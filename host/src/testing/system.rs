@@ -1,0 +1,66 @@
+//! What a plugin must not change, as `/proc/self` and the kernel tell it.
+
+use std::{collections::BTreeMap, env, fs, io, path::Path};
+
+use loophost_testkit::SystemState;
+
+use crate::{
+    process::SignalSet,
+    sys::{signal_handler, signal_set},
+};
+
+pub(super) fn state() -> io::Result<SystemState> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let umask = status.lines().find_map(|line| line.strip_prefix("Umask:")).unwrap_or_default();
+    Ok(SystemState {
+        descriptors: descriptors()?,
+        threads: threads()?,
+        signals: signals()?,
+        working_folder: env::current_dir()?,
+        umask: umask.trim().to_owned(),
+        children: children()?,
+    })
+}
+
+/// Without the descriptor that lists them.
+fn descriptors() -> io::Result<BTreeMap<i32, String>> {
+    let folder = Path::new("/proc/self/fd");
+    let open = numbers(folder)?;
+    let target = |number: &i32| fs::read_link(folder.join(number.to_string())).ok();
+    // The one that listed them is closed by now.
+    Ok(open.iter().filter_map(|number| Some((*number, target(number)?.display().to_string()))).collect())
+}
+
+fn threads() -> io::Result<BTreeMap<i32, String>> {
+    let folder = Path::new("/proc/self/task");
+    let name = |number: &i32| fs::read_to_string(folder.join(number.to_string()).join("comm")).ok();
+    let threads = numbers(folder)?;
+    Ok(threads.iter().filter_map(|number| Some((*number, name(number)?.trim().to_owned()))).collect())
+}
+
+/// Signals 32 and 33 are the C library's own.
+fn signals() -> io::Result<BTreeMap<String, String>> {
+    let mut signals = BTreeMap::new();
+    for signum in (1..=64).filter(|signum| !matches!(signum, 32 | 33)) {
+        signals.insert(format!("signal {signum}"), signal_handler::describe(signum)?);
+    }
+    let blocked = signal_set::blocked()?;
+    signals.insert("blocked".into(), format!("{:?}", SignalSet::iter(blocked).collect::<Vec<_>>()));
+    Ok(signals)
+}
+
+fn children() -> io::Result<Vec<i64>> {
+    let mut children = Vec::new();
+    for thread in numbers(Path::new("/proc/self/task"))? {
+        // Of a kernel without CONFIG_PROC_CHILDREN there is no such file, and of a thread that has ended neither.
+        let text = fs::read_to_string(format!("/proc/self/task/{thread}/children")).unwrap_or_default();
+        children.extend(text.split_whitespace().filter_map(|pid| pid.parse::<i64>().ok()));
+    }
+    children.sort_unstable();
+    Ok(children)
+}
+
+fn numbers(folder: &Path) -> io::Result<Vec<i32>> {
+    let names = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
+    Ok(names.iter().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+}
