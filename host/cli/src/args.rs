@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, num::NonZero, path::PathBuf};
 
 use clap::{
     Parser,
@@ -11,6 +11,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     batch::{Halt, Jobs},
+    check::OfferName,
     log::{Filter, Format},
     owner::Owner,
 };
@@ -69,7 +70,7 @@ pub(crate) enum Subcommand {
     /// Say what this kernel and container allow, which policy and watcher would be chosen, and what to mend
     #[command(after_help = DOCTOR_HELP)]
     Doctor(Doctor),
-    /// Look at plugins; nothing of them is run
+    /// Look at plugins, and check them
     #[command(subcommand)]
     Plugin(Plugin),
     /// Print completions for a shell, to be sourced by it
@@ -266,6 +267,73 @@ pub(crate) enum Plugin {
         #[arg(value_name = "FILE|NAME")]
         plugin: OsString,
     },
+    /// Run the conformance suite on a plugin, each case in a process of its own
+    #[command(after_help = CHECK_HELP)]
+    Check(Check),
+    /// One case of `check`
+    #[command(hide = true)]
+    CheckCase(CheckCase),
+}
+
+const CHECK_HELP: &str = "\
+Cases run on everything that the plugin offers: plugin/ on the file and on making
+each offer, loop/ and policy/ on policies, watcher/ on watchers, subprocess/ on
+both. A case that crashes or hangs is a result, and the check goes on.
+
+Exit status: 0 if nothing has failed, crashed or timed out; 1 if something has;
+125 if the plugin cannot be loaded, or loophost itself failed.
+
+Examples:
+  loophost plugin check ./target/debug/libmine.so
+  loophost plugin check mine#variant --only 'loop/*' --json
+  loophost plugin check default";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Check {
+    /// A plugin file (with a slash in it), the name of a plugin on the search path, or a built-in; #NAME picks one of
+    /// several offers
+    #[arg(value_name = "FILE|NAME[#NAME]", required_unless_present = "list")]
+    pub(crate) plugin: Option<OsString>,
+
+    /// Print one JSON object a line: case, meaning, offer, result, reason, duration
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Run only the cases whose names match, such as 'loop/*'; may be given several times
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) only: Vec<String>,
+
+    /// Run N cases at a time; the number of processors by default
+    #[arg(short, long, value_name = "N")]
+    pub(crate) jobs: Option<NonZero<usize>>,
+
+    /// Kill a case that takes longer, such as 90s or 2m; 1m by default
+    #[arg(long, value_name = "TIME")]
+    pub(crate) timeout: Option<humantime::Duration>,
+
+    /// Run all cases in this process, one after the other, as for a debugger; a crash or a hang ends the check
+    #[arg(long, conflicts_with = "jobs")]
+    pub(crate) in_process: bool,
+
+    /// List the cases, and run none
+    #[arg(long)]
+    pub(crate) list: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckCase {
+    /// A plugin file, or `builtin`
+    pub(crate) plugin: OsString,
+
+    #[arg(long)]
+    pub(crate) case: String,
+
+    /// None: the plugin itself
+    #[arg(long)]
+    pub(crate) offer: Option<OfferName>,
+
+    #[arg(long)]
+    pub(crate) patience_ms: u64,
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -7,7 +7,7 @@ use loophost::process::SpawnErrorKind;
 pub(crate) enum Outcome {
     /// It did what it was asked to.
     Done,
-    /// `doctor` has found a problem.
+    /// `doctor` has found a problem, or `plugin check` a failure.
     Problem,
     /// The child has ended, with this returncode: 0..255, or −N when signal N ended it.
     Exited(i32),
@@ -54,7 +54,7 @@ impl Outcome {
 /// Of several that fit a batch the first in this order counts: 125, because something may have been lost; 128 + N, because
 /// whoever has sent the signal does not want the caller to go on either; 126 and 127; 124; 123.
 ///
-/// `doctor`: 0, or 1 if it has found a problem.
+/// `doctor` and `plugin check`: 0, or 1 if a problem was found.
 ///
 /// At a terminal `run` ends by SIGINT if the child did, which a shell shows as 130.
 pub(crate) fn of(outcome: &Outcome) -> u8 {

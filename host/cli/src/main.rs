@@ -4,6 +4,7 @@
 
 mod args;
 mod batch;
+mod check;
 mod choice;
 mod completions;
 mod config;

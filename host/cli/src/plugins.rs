@@ -1,4 +1,4 @@
-//! `loophost plugin`: looks at plugins without running any of them.
+//! `loophost plugin`: looks at plugins without running any of them; `check` runs them, see [`check`].
 
 use std::{
     error::Error,
@@ -13,6 +13,7 @@ use loophost::{
 
 use crate::{
     args::{Args, Plugin},
+    check,
     exit_status::Outcome,
     output,
     printable::{one_line, printable},
@@ -20,12 +21,13 @@ use crate::{
 };
 
 pub(crate) fn run(command: &Plugin, common: &Args) -> Result<Outcome, Box<dyn Error>> {
-    let settings = Settings::begin(common)?;
-    let mut out = io::stdout().lock();
-    output::ended(match command {
-        Plugin::List => list(&mut out, &settings),
-        Plugin::Inspect { plugin } => inspect(&mut out, &settings, plugin),
-    })
+    let printed = match command {
+        Plugin::List => list(&mut io::stdout().lock(), &Settings::begin(common)?),
+        Plugin::Inspect { plugin } => inspect(&mut io::stdout().lock(), &Settings::begin(common)?, plugin),
+        Plugin::Check(args) => return check::run(args, common),
+        Plugin::CheckCase(args) => return check::run_case(args, common),
+    };
+    output::ended(printed)
 }
 
 fn list(out: &mut impl Write, settings: &Settings) -> Result<(), Box<dyn Error>> {

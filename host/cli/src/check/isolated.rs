@@ -1,0 +1,197 @@
+//! Each case in a process of its own, several at a time, on our own loop and watcher.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    env,
+    error::Error,
+    ffi::OsString,
+    fs::File,
+    io::{self, Read, Seek, SeekFrom},
+    path::PathBuf,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use loophost::{
+    Callback, HandleId, LoopHandle, policy,
+    process::{self, Child, Command, Stdio},
+};
+use nix::sys::signal::Signal;
+
+use super::{
+    Each, Runner,
+    child::Told,
+    job::Job,
+    result::{Ended, Verdict},
+    target::Target,
+};
+use crate::args::Args;
+
+/// What is kept of what a case writes to standard error.
+const OUTPUT: u64 = 2048;
+
+pub(super) struct Isolated {
+    event_loop: LoopHandle,
+    program: PathBuf,
+    common: Vec<OsString>,
+    target: OsString,
+    jobs: usize,
+    timeout: Duration,
+}
+
+/// The process of a case.
+struct Running {
+    child: Child,
+    started: Instant,
+    timer: HandleId,
+    timed_out: bool,
+    result: File,
+    output: File,
+}
+
+/// Written by callbacks: what there is to do after a turn.
+#[derive(Default)]
+struct News {
+    /// Number and returncode.
+    exited: Vec<(usize, i64)>,
+    /// The time of these is over.
+    late: Vec<usize>,
+}
+
+impl Isolated {
+    pub(super) fn new(
+        target: &Target,
+        common: &Args,
+        jobs: usize,
+        timeout: Duration,
+    ) -> Result<Self, Box<dyn Error>> {
+        let event_loop = policy::new_event_loop()?;
+        // Processes are started between two turns, where no loop runs.
+        policy::get_event_loop_policy().get_child_watcher()?.attach_loop(Some(event_loop.clone()))?;
+        let program = env::current_exe()?;
+        Ok(Self { event_loop, program, common: flags(common), target: target.argument(), jobs, timeout })
+    }
+
+    /// Half of the time that a case has: then it fails with a message, before it is killed without one.
+    fn patience(&self) -> Duration {
+        self.timeout / 2
+    }
+
+    fn start(&self, number: usize, job: &Job, news: &Rc<RefCell<News>>) -> Result<Running, Box<dyn Error>> {
+        let (result, output) = (tempfile::tempfile()?, tempfile::tempfile()?);
+        let mut command = Command::new(&self.program)
+            .args(&self.common)
+            .args(["plugin", "check-case", "--case", job.case.name(), "--patience-ms"])
+            .arg(self.patience().as_millis().to_string())
+            .stdin(Stdio::Null)
+            .stdout(Stdio::Fd(result.try_clone()?.into()))
+            .stderr(Stdio::Fd(output.try_clone()?.into()))
+            // To be killed with all that it has started; and nothing of it outlives us.
+            .process_group(Some(0))
+            .death_signal(Signal::SIGKILL as i32);
+        if let Some(offer) = &job.offer {
+            command = command.arg("--offer").arg(offer.argument());
+        }
+        let exits = news.clone();
+        let on_exit = Callback::local(move |event| {
+            exits.borrow_mut().exited.push((number, event.result));
+            Ok(())
+        });
+        let started = Instant::now();
+        let child = process::subprocess_exec(&self.event_loop, command.arg("--").arg(&self.target), on_exit)?;
+        let late = news.clone();
+        let timer = self.event_loop.call_later(
+            self.timeout,
+            Callback::local(move |_| {
+                late.borrow_mut().late.push(number);
+                Ok(())
+            }),
+        )?;
+        Ok(Running { child, started, timer, timed_out: false, result, output })
+    }
+}
+
+impl Runner for Isolated {
+    fn run(&mut self, jobs: &[Job], each: &mut Each<'_>) -> Result<(), Box<dyn Error>> {
+        let news = Rc::new(RefCell::new(News::default()));
+        let mut running = HashMap::<usize, Running>::new();
+        let mut waiting = jobs.iter().enumerate();
+        loop {
+            while running.len() < self.jobs
+                && let Some((number, job)) = waiting.next()
+            {
+                running.insert(number, self.start(number, job, &news)?);
+            }
+            if running.is_empty() {
+                return Ok(());
+            }
+            self.event_loop.run_once(None)?;
+            let News { exited, late } = news.take();
+            // An exit that is known counts, however late it is.
+            for (number, returncode) in exited {
+                let Some(process) = running.remove(&number) else { continue };
+                self.event_loop.cancel(process.timer)?;
+                each(&jobs[number], process.ended(returncode, self.timeout)?)?;
+            }
+            for number in late {
+                let Some(process) = running.get_mut(&number) else { continue };
+                process.timed_out = true;
+                // It fails if the process is gone already, and then its exit is about to be told.
+                let _ = process.child.send_signal_to_group(Signal::SIGKILL as i32);
+            }
+        }
+    }
+}
+
+impl Running {
+    fn ended(mut self, returncode: i64, timeout: Duration) -> io::Result<Ended> {
+        let duration = self.started.elapsed();
+        self.result.seek(SeekFrom::Start(0))?;
+        let told = serde_json::from_reader::<_, Told>(&self.result);
+        let output = last(&mut self.output)?;
+        let (verdict, reason, load_time) = match told {
+            _ if self.timed_out => {
+                (Verdict::TimedOut, Some(format!("it did not end within {timeout:?}, and was killed")), None)
+            }
+            Ok(told) if returncode == 0 => (told.verdict, told.reason, told.load_time),
+            // Not in the case, but on the way out.
+            Ok(_) => (Verdict::Crashed, Some(format!("{} after the case", death(returncode))), None),
+            Err(_) => (Verdict::Crashed, Some(death(returncode)), None),
+        };
+        Ok(Ended { verdict, reason, duration, load_time, output })
+    }
+}
+
+/// How a process has died.
+fn death(returncode: i64) -> String {
+    let signal = i32::try_from(-returncode).ok().and_then(|signum| Signal::try_from(signum).ok());
+    match signal {
+        Some(signal) => format!("killed by {}", signal.as_str()),
+        None if returncode < 0 => format!("killed by signal {}", -returncode),
+        None => format!("it ended the process with status {returncode}"),
+    }
+}
+
+fn last(output: &mut File) -> io::Result<String> {
+    let length = output.seek(SeekFrom::End(0))?;
+    output.seek(SeekFrom::Start(length.saturating_sub(OUTPUT)))?;
+    let mut bytes = Vec::new();
+    output.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
+}
+
+/// The flags that hold for the processes of the cases too.
+fn flags(common: &Args) -> Vec<OsString> {
+    let mut flags = Vec::new();
+    if let Some(filter) = &common.log {
+        flags.extend(["--log".into(), filter.to_string().into()]);
+    }
+    for owner in &common.trust_owner {
+        flags.extend(["--trust-owner".into(), owner.to_string().into()]);
+    }
+    if let Some(config) = &common.config {
+        flags.extend(["--config".into(), config.into()]);
+    }
+    flags
+}
