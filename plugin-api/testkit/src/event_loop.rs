@@ -1,10 +1,19 @@
 //! The cases of event loops.
 
 mod calls;
+mod lifecycle;
+mod readers;
+mod signals;
+mod streams;
+mod threads;
+mod timers;
 
-use std::time::Duration;
+use std::{
+    io,
+    os::{fd::AsRawFd, unix::net::UnixStream},
+};
 
-use loophost_plugin_api::LoopHandle;
+use loophost_plugin_api::{Fd, LoopHandle};
 
 use crate::{
     Case, Harness, Subject,
@@ -13,7 +22,16 @@ use crate::{
 };
 
 pub(crate) fn cases() -> impl Iterator<Item = &'static [Case]> {
-    [calls::CASES].into_iter()
+    [
+        calls::CASES,
+        timers::CASES,
+        lifecycle::CASES,
+        threads::CASES,
+        readers::CASES,
+        streams::CASES,
+        signals::CASES,
+    ]
+    .into_iter()
 }
 
 /// What a case of event loops gets.
@@ -40,8 +58,16 @@ impl<'a> LoopBench<'a> {
             Subject::ChildWatcher(_) | Subject::Plugin(_) => Err(skipped("there is no loop")),
         }
     }
+}
 
-    pub(crate) fn patience(&self) -> Duration {
-        self.harness.patience()
-    }
+/// Two ends that never block.
+fn pair() -> io::Result<(UnixStream, UnixStream)> {
+    let (near, far) = UnixStream::pair()?;
+    near.set_nonblocking(true)?;
+    far.set_nonblocking(true)?;
+    Ok((near, far))
+}
+
+fn fd(stream: &UnixStream) -> Fd {
+    stream.as_raw_fd().into()
 }

@@ -42,6 +42,7 @@ mod offer;
 mod plugin;
 mod policy;
 mod record;
+mod signal_number;
 mod subject;
 mod subprocess;
 mod test_loop;
