@@ -37,6 +37,7 @@
 mod case;
 mod child_watcher;
 mod event_loop;
+mod exits;
 mod harness;
 mod offer;
 mod plugin;
@@ -46,6 +47,7 @@ mod signal_number;
 mod subject;
 mod subprocess;
 mod test_loop;
+mod test_watcher;
 mod verdict;
 
 pub use case::Case;

@@ -1,0 +1,139 @@
+//! Ends: of the watcher, of the loop, and what is left then.
+
+use super::WatcherBench;
+use crate::{
+    Case, Program, Verdict,
+    exits::Exits,
+    verdict::{Passed, ensure, equal, failed},
+};
+
+pub(super) const CASES: &[Case] = &[
+    Case::child_watcher("watcher/close-twice", "closing twice is fine", close_twice),
+    Case::child_watcher(
+        "watcher/close-drops-handlers",
+        "close drops the handlers of children that live; none of them is called",
+        close_drops_handlers,
+    ),
+    Case::child_watcher(
+        "watcher/close-leaves-no-zombie",
+        "children that outlive their watcher are reaped by the host",
+        close_leaves_no_zombie,
+    ),
+    Case::child_watcher(
+        "watcher/drop-is-close",
+        "a watcher that is dropped with children pending leaves no zombie and calls nobody",
+        drop_is_close,
+    ),
+    Case::child_watcher(
+        "watcher/loop-closed-before-exit",
+        "a child whose loop is closed before it exits is reaped all the same",
+        loop_closed_before_exit,
+    ),
+    Case::child_watcher(
+        "watcher/leaves-nothing",
+        "after twenty children no descriptor, thread or zombie is left of them",
+        leaves_nothing,
+    ),
+    Case::child_watcher("watcher/has-name", "the watcher has a name, and no unknown extension", has_name),
+];
+
+fn close_twice(bench: &WatcherBench<'_>) -> Verdict {
+    let watcher = bench.watcher()?;
+    watcher.close()?;
+    watcher.close()?;
+    Ok(Passed)
+}
+
+/// asyncio: `test_close`.
+fn close_drops_handlers(bench: &WatcherBench<'_>) -> Verdict {
+    let (watcher, exits) = (bench.watcher()?, Exits::default());
+    let mut child = watcher.start(&Program::waiting("exit 0"), &exits)?;
+    watcher.close()?;
+    equal("drops of the handler", exits.drops.len(), 1)?;
+    drop(child.take_stdin());
+    bench.harness.wait_for_exit(child.pid())?;
+    watcher.event_loop.turn()?;
+    watcher.event_loop.turn()?;
+    ensure!(exits.is_empty(), "a handler was called after close: {:?}", exits.all());
+    Ok(Passed)
+}
+
+fn close_leaves_no_zombie(bench: &WatcherBench<'_>) -> Verdict {
+    let (watcher, exits) = (bench.watcher()?, Exits::default());
+    let mut alive = watcher.start(&Program::waiting("exit 0"), &exits)?;
+    let dead = watcher.start(&Program::new("exit 0"), &exits)?;
+    watcher.close()?;
+    let pids = [alive.pid(), dead.pid()];
+    drop(alive.take_stdin());
+    drop((alive, dead));
+    watcher.wait("the host to reap what the watcher has left", || {
+        pids.iter().all(|pid| !bench.harness.exists(*pid))
+    })?;
+    Ok(Passed)
+}
+
+fn drop_is_close(bench: &WatcherBench<'_>) -> Verdict {
+    let (watcher, exits, event_loop) = (bench.watcher()?, Exits::default(), bench.event_loop()?);
+    let mut child = watcher.start(&Program::waiting("exit 0"), &exits)?;
+    // Handle and loop go without a close of the watcher.
+    watcher.abandon();
+    let pid = child.pid();
+    drop(child.take_stdin());
+    drop(child);
+    event_loop.turns_until("the host to reap what the watcher has left", || !bench.harness.exists(pid))?;
+    ensure!(exits.is_empty(), "a handler was called after the watcher was dropped: {:?}", exits.all());
+    equal("drops of the handler", exits.drops.len(), 1)?;
+    Ok(Passed)
+}
+
+/// asyncio: "Loop %r that handles pid %r is closed", and Pidfd leaks a descriptor and a zombie.
+fn loop_closed_before_exit(bench: &WatcherBench<'_>) -> Verdict {
+    let (watcher, exits, other) = (bench.watcher()?, Exits::default(), bench.event_loop()?);
+    let mut child = watcher.start(&Program::waiting("exit 0"), &exits)?;
+    watcher.event_loop.close()?;
+    let pid = child.pid();
+    drop(child.take_stdin());
+    drop(child);
+    other.turns_until("a child whose loop is closed to be reaped", || !bench.harness.exists(pid))?;
+    ensure!(exits.len() <= 1, "the handler was called {} times", exits.len());
+    Ok(Passed)
+}
+
+fn leaves_nothing(bench: &WatcherBench<'_>) -> Verdict {
+    let watcher = bench.watcher()?;
+    // The first ones may leave what a process needs once.
+    watcher.settle()?;
+    watcher.settle()?;
+    let before = bench.harness.system_state()?;
+    for _ in 0..20 {
+        watcher.settle()?;
+    }
+    let start = std::time::Instant::now();
+    // A thread that has called its handler has yet to end.
+    loop {
+        let after = bench.harness.system_state()?;
+        let threads = after.threads.len() <= before.threads.len();
+        if threads && after.children.len() <= before.children.len() && after.same_descriptors(&before).is_ok()
+        {
+            return Ok(Passed);
+        }
+        if start.elapsed() > bench.harness.patience() {
+            after.same_descriptors(&before)?;
+            let (after, before) = (&after, &before);
+            return Err(failed(format!(
+                "before: threads {:?}, children {:?}; after: {:?}, {:?}",
+                before.threads, before.children, after.threads, after.children
+            )));
+        }
+        watcher.event_loop.run_once(Some(std::time::Duration::from_millis(10)))?;
+    }
+}
+
+fn has_name(bench: &WatcherBench<'_>) -> Verdict {
+    let watcher = bench.detached()?;
+    let name = watcher.name();
+    ensure!(!name.is_empty() && name != "?", "the name is {name:?}");
+    let nothing = watcher.extension("loophost.no-such-extension/1");
+    ensure!(nothing.is_null(), "it has a table for an extension that there is not");
+    Ok(Passed)
+}
