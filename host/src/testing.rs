@@ -17,10 +17,11 @@ mod system;
 use std::{
     any::Any,
     os::fd::{BorrowedFd, OwnedFd},
+    sync::Arc,
     time::Duration,
 };
 
-use loophost_testkit::{Child, Disturbance, Harness, Program, SystemState};
+use loophost_testkit::{Child, Disturbance, Harness, Processes, Program, SystemState};
 use nix::unistd::dup2;
 
 use self::child::HostChild;
@@ -85,22 +86,12 @@ impl Harness for HostHarness {
         builtin::loops::new("selector", &Options::new())
     }
 
-    fn get_event_loop(&self) -> Result<LoopHandle, Error> {
-        policy::get_event_loop()
+    fn loop_getter(&self) -> fn() -> Result<LoopHandle, Error> {
+        policy::get_event_loop
     }
 
-    fn spawn(&self, program: &Program) -> Result<Box<dyn Child>, Error> {
-        Ok(Box::new(HostChild(process::spawn(command(program)).map_err(not_spawned)?)))
-    }
-
-    fn subprocess_exec(
-        &self,
-        event_loop: &LoopHandle,
-        program: &Program,
-        on_exit: Callback,
-    ) -> Result<Box<dyn Child>, Error> {
-        let child = process::subprocess_exec(event_loop, command(program), on_exit).map_err(not_spawned)?;
-        Ok(Box::new(HostChild(child)))
+    fn processes(&self) -> Arc<dyn Processes> {
+        Arc::new(HostProcesses)
     }
 
     fn wait_for_exit(&self, pid: i64) -> Result<(), Error> {
@@ -153,6 +144,24 @@ impl Harness for HostHarness {
 
     fn reuse_number(&self, new: BorrowedFd<'_>, old: &mut OwnedFd) -> Result<(), Error> {
         dup2(new, old).map_err(|errno| Error::os(&errno.into(), "dup2"))
+    }
+}
+
+struct HostProcesses;
+
+impl Processes for HostProcesses {
+    fn spawn(&self, program: &Program) -> Result<Box<dyn Child>, Error> {
+        Ok(Box::new(HostChild(process::spawn(command(program)).map_err(not_spawned)?)))
+    }
+
+    fn subprocess_exec(
+        &self,
+        event_loop: &LoopHandle,
+        program: &Program,
+        on_exit: Callback,
+    ) -> Result<Box<dyn Child>, Error> {
+        let child = process::subprocess_exec(event_loop, command(program), on_exit).map_err(not_spawned)?;
+        Ok(Box::new(HostChild(child)))
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
     fmt,
     os::fd::{BorrowedFd, OwnedFd},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -27,20 +28,12 @@ pub trait Harness {
     /// A loop that works: for the cases of watchers, and as another loop than the subject.
     fn new_event_loop(&self) -> Result<LoopHandle, Error>;
 
-    /// asyncio's `get_event_loop` of the module: the running loop first, then the policy of the process.
-    fn get_event_loop(&self) -> Result<LoopHandle, Error>;
+    /// asyncio's `get_event_loop` of the module, the running loop first and then the policy of the process; called from
+    /// inside callbacks too.
+    fn loop_getter(&self) -> fn() -> Result<LoopHandle, Error>;
 
-    /// Starts a program that no watcher knows.
-    fn spawn(&self, program: &Program) -> Result<Box<dyn Child>, Error>;
-
-    /// asyncio's `subprocess_exec`: starts a program under the watcher of the policy of the process; `on_exit` is called
-    /// in the loop.
-    fn subprocess_exec(
-        &self,
-        event_loop: &LoopHandle,
-        program: &Program,
-        on_exit: Callback,
-    ) -> Result<Box<dyn Child>, Error>;
+    /// Starting programs, also from inside callbacks.
+    fn processes(&self) -> Arc<dyn Processes>;
 
     /// Waits until a child has exited, and leaves its status.
     fn wait_for_exit(&self, pid: i64) -> Result<(), Error>;
@@ -66,6 +59,21 @@ pub trait Harness {
     /// Makes `old`'s number stand for what `new` is open for (dup2), as when a program closes a descriptor and its number
     /// is used again.
     fn reuse_number(&self, new: BorrowedFd<'_>, old: &mut OwnedFd) -> Result<(), Error>;
+}
+
+/// Starts programs. Any thread.
+pub trait Processes: Send + Sync {
+    /// Starts a program that no watcher knows.
+    fn spawn(&self, program: &Program) -> Result<Box<dyn Child>, Error>;
+
+    /// asyncio's `subprocess_exec`: starts a program under the watcher of the policy of the process; `on_exit` is called
+    /// in the loop.
+    fn subprocess_exec(
+        &self,
+        event_loop: &LoopHandle,
+        program: &Program,
+        on_exit: Callback,
+    ) -> Result<Box<dyn Child>, Error>;
 }
 
 /// What foreign code does with a signal.

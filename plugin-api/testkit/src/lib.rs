@@ -44,6 +44,7 @@ mod plugin;
 mod policy;
 mod record;
 mod signal_number;
+mod spy;
 mod subject;
 mod subprocess;
 mod test_loop;
@@ -51,7 +52,7 @@ mod test_watcher;
 mod verdict;
 
 pub use case::Case;
-pub use harness::{Child, Disturbance, Harness, Program, SystemState};
+pub use harness::{Child, Disturbance, Harness, Processes, Program, SystemState};
 pub use offer::MADE;
 pub use plugin::LOADS;
 pub use subject::{Make, PluginFile, Subject};
@@ -64,7 +65,8 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
         .into_iter()
         .chain(event_loop::cases())
         .chain(child_watcher::cases())
-        .chain([policy::CASES, subprocess::CASES])
+        .chain(policy::cases())
+        .chain([subprocess::CASES])
         .flatten()
 }
 

@@ -38,7 +38,7 @@ impl<'a> TestWatcher<'a> {
     #[track_caller]
     pub(crate) fn start(&self, program: &Program, exits: &Exits) -> Verdict<Box<dyn Child>> {
         let token = self.inside(|watcher| watcher.begin_spawn())?;
-        let child = self.harness.spawn(program)?;
+        let child = self.harness.processes().spawn(program)?;
         self.add(&*child, exits)?;
         let pid = child.pid();
         self.inside(move |watcher| watcher.end_spawn(token, pid))?;
@@ -47,7 +47,7 @@ impl<'a> TestWatcher<'a> {
 
     /// Starts a program that the watcher is not told of.
     pub(crate) fn spawn(&self, program: &Program) -> Verdict<Box<dyn Child>> {
-        Ok(self.harness.spawn(program)?)
+        Ok(self.harness.processes().spawn(program)?)
     }
 
     /// Adds a handler for a child.

@@ -141,7 +141,7 @@ fn attach_from_thread(bench: &WatcherBench<'_>) -> Verdict {
 /// asyncio: bpo-38323, where `MultiLoopChildWatcher` hangs.
 fn loop_in_other_thread(bench: &WatcherBench<'_>) -> Verdict {
     let (watcher, exits, child) =
-        (bench.detached()?, Exits::default(), bench.harness.spawn(&Program::waiting("exit 7"))?);
+        (bench.detached()?, Exits::default(), bench.harness.processes().spawn(&Program::waiting("exit 7"))?);
     let (there, event_loop, patience) =
         ((*watcher).clone(), watcher.event_loop.clone(), bench.harness.patience());
     let (pid, calls, mut child) = (child.pid(), exits.clone(), child);
