@@ -9,7 +9,11 @@ use crate::{
 pub const MADE: &str = "plugin/constructor-works";
 
 pub(crate) const CASES: &[Case] = &[
-    Case::offer(MADE, "what is offered can be made, with no options, and dropped", constructor_works),
+    Case::offer(
+        MADE,
+        "what is offered can be made with no options, a policy makes a loop, and all of it is dropped",
+        constructor_works,
+    ),
     Case::offer(
         "plugin/constructor-keeps-signals",
         "making it changes neither a signal's disposition nor the mask",
@@ -81,6 +85,9 @@ impl<'a> OfferBench<'a> {
 
 fn constructor_works(bench: &OfferBench<'_>) -> Verdict {
     bench.while_made()?;
+    if let Subject::Policy(make) = bench.subject {
+        make()?.new_event_loop()?;
+    }
     Ok(Passed)
 }
 

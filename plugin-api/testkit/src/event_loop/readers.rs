@@ -65,6 +65,11 @@ pub(super) const CASES: &[Case] = &[
         "two hundred descriptors are watched at once",
         many_descriptors,
     ),
+    Case::event_loop(
+        "loop/ready-before-due",
+        "a turn runs what was given before it, then what is ready, then the timers that are due",
+        ready_before_due,
+    ),
     Case::event_loop("loop/reader-wakes", "something to read ends the sleep of the loop", reader_wakes),
 ];
 
@@ -283,6 +288,20 @@ fn many_descriptors(bench: &LoopBench<'_>) -> Verdict {
     event_loop.turns_until("two hundred readers", || record.len() >= pairs.len())?;
     event_loop.turn()?;
     equal("calls", record.len(), pairs.len())?;
+    Ok(Passed)
+}
+
+/// asyncio: `_run_once`.
+fn ready_before_due(bench: &LoopBench<'_>) -> Verdict {
+    let (event_loop, record) = (bench.event_loop()?, Record::default());
+    event_loop.requires_readiness()?;
+    let (near, mut far) = pair()?;
+    far.write_all(b"x")?;
+    event_loop.call_at(0, record.callback("due"))?;
+    event_loop.add_reader(fd(&near), record.repeat("ready"))?;
+    event_loop.call_soon(record.callback("given"))?;
+    event_loop.turn()?;
+    record.expect(["given", "ready", "due"])?;
     Ok(Passed)
 }
 
