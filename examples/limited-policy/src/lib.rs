@@ -64,3 +64,24 @@ export_plugin! {
         },
     ],
 }
+
+#[cfg(test)]
+mod tests {
+    use loophost::testing::HostHarness;
+    use loophost_testkit::{Outcome, Subject, cases};
+
+    use super::*;
+
+    /// The conformance suite, as `loophost plugin check` runs it on the file. One test: the cases share the process.
+    #[test]
+    fn it_conforms() {
+        let harness = HostHarness::new();
+        let make = || LimitedPlugin::new_policy("limited", &Options::new(), Some(harness.default_policy()));
+        let subject = Subject::Policy(&make);
+        for case in cases().filter(|case| case.suits(&subject)) {
+            if let Outcome::Failed(message) = case.run(&harness, &subject) {
+                panic!("{} ({}): {message}", case.name(), case.meaning());
+            }
+        }
+    }
+}

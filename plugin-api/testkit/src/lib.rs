@@ -5,24 +5,25 @@
 //! Processes, signals and a look at the system come through a [`Harness`], which the library `loophost` implements.
 //!
 //! `loophost plugin check` runs the same cases on a file, each in a process of its own, so that there a crash or a hang is a
-//! result too. In an author's `cargo test`:
+//! result too. In an author's `cargo test` they run on the author's types; `examples/limited-policy` in loophost's
+//! repository does it, with the harness `loophost::testing::HostHarness`:
 //!
-//! ```ignore
-//! use loophost::testing::HostHarness;
-//! use loophost_testkit::{Outcome, Subject, cases};
+//! ```
+//! use loophost_plugin_api::{Error, PolicyHandle};
+//! use loophost_testkit::{Harness, Outcome, Subject, cases};
 //!
-//! #[test]
-//! fn my_policy_conforms() {
-//!     let harness = HostHarness::new();
-//!     let make = || Ok(PolicyHandle::new(MyPolicy::new(harness.default_policy())));
-//!     let subject = Subject::Policy(&make);
+//! fn conforms(harness: &dyn Harness, make: &dyn Fn() -> Result<PolicyHandle, Error>) {
+//!     let subject = Subject::Policy(make);
 //!     for case in cases().filter(|case| case.suits(&subject)) {
-//!         if let Outcome::Failed(message) = case.run(&harness, &subject) {
+//!         if let Outcome::Failed(message) = case.run(harness, &subject) {
 //!             panic!("{} ({}): {message}", case.name(), case.meaning());
 //!         }
 //!     }
 //! }
 //! ```
+//!
+//! Some cases look at the whole process, its threads and descriptors, and a few are about the main thread: run them one
+//! after the other, in one test. Where they say nothing they are skipped, with the reason.
 //!
 //! # What the cases are
 //! Those of asyncio's own tests, each with its name there, the rows of its watchers' semantics with loophost's deliberate

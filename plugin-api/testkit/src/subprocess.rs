@@ -72,6 +72,9 @@ pub(crate) const CASES: &[Case] = &[
     ),
 ];
 
+/// What came of starting a program.
+type Started = Result<Box<dyn Child>, Error>;
+
 /// What a case of subprocesses gets: a policy that is installed in the process, its watcher, and its loop.
 pub(crate) struct SubprocessBench<'a> {
     harness: &'a dyn Harness,
@@ -111,7 +114,7 @@ impl<'a> SubprocessBench<'a> {
     /// Starts a program in a callback of the loop.
     #[track_caller]
     fn start_with(&self, program: Program, handler: Callback) -> Verdict<Box<dyn Child>> {
-        let started: Rc<RefCell<Option<Result<Box<dyn Child>, Error>>>> = Rc::default();
+        let started = Rc::new(RefCell::new(None::<Started>));
         let (slot, processes, event_loop) =
             (started.clone(), self.harness.processes(), self.event_loop.clone());
         self.event_loop.call_soon(Callback::local(move |_| {

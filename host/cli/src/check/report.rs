@@ -99,7 +99,7 @@ impl Report {
         let seconds = ended.duration.as_secs_f64();
         let name = job.case.name();
         let reason = match (&ended.reason, ended.verdict) {
-            (Some(reason), Verdict::Skipped) => format!(": {reason}"),
+            (Some(reason), Verdict::Skipped) => format!(": {}", visible(reason)),
             _ => String::new(),
         };
         format!("{verdict} {seconds:8.3} s  {offer:width$}  {name}{reason}", width = self.width)
@@ -126,10 +126,10 @@ impl Report {
             writeln!(out, "\n{} {}{offer}", self.colored(ended.verdict).trim_start(), job.case.name())?;
             writeln!(out, "    must hold: {}", job.case.meaning())?;
             let reason = ended.reason.as_deref().unwrap_or("for no reason that is known");
-            writeln!(out, "    but: {}", reason.replace('\n', "\n         "))?;
+            writeln!(out, "    but: {}", visible(reason).replace('\n', "\n         "))?;
             let lines: Vec<_> = ended.output.lines().collect();
             for line in &lines[lines.len().saturating_sub(OUTPUT_LINES)..] {
-                writeln!(out, "    | {line}")?;
+                writeln!(out, "    | {}", visible(line))?;
             }
         }
         let counted: Vec<_> = Verdict::ALL
@@ -179,6 +179,12 @@ pub(super) fn list(
         writeln!(out, "{:width$}  {}", case.name(), case.meaning())?;
     }
     Ok(())
+}
+
+/// A plugin's own text, with control characters as in Rust's literals: they could do anything to a terminal.
+fn visible(text: &str) -> String {
+    let escaped = |c: char| c.is_control() && c != '\n';
+    text.chars().flat_map(|c| if escaped(c) { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 fn plural(count: usize, noun: &str) -> String {
