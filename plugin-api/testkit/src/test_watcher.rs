@@ -1,6 +1,6 @@
 //! A watcher under test, and a loop for it.
 
-use std::{cell::RefCell, ops::Deref, rc::Rc};
+use std::{cell::RefCell, collections::HashMap, ops::Deref, rc::Rc};
 
 use loophost_plugin_api::{Callback, Error, WatcherHandle};
 
@@ -17,12 +17,14 @@ pub(crate) struct TestWatcher<'a> {
     watcher: WatcherHandle,
     pub(crate) event_loop: TestLoop,
     harness: &'a dyn Harness,
+    /// The tokens of the spawn blocks that are under way, by pid.
+    blocks: RefCell<HashMap<i64, u64>>,
     is_abandoned: bool,
 }
 
 impl<'a> TestWatcher<'a> {
     pub(crate) fn new(watcher: WatcherHandle, event_loop: TestLoop, harness: &'a dyn Harness) -> Self {
-        Self { watcher, event_loop, harness, is_abandoned: false }
+        Self { watcher, event_loop, harness, blocks: RefCell::default(), is_abandoned: false }
     }
 
     /// Does something in a callback of the loop, which therefore is running.
@@ -37,16 +39,23 @@ impl<'a> TestWatcher<'a> {
     /// Starts a program under the watcher.
     #[track_caller]
     pub(crate) fn start(&self, program: &Program, exits: &Exits) -> Verdict<Box<dyn Child>> {
-        let token = self.inside(|watcher| watcher.begin_spawn())?;
-        let child = self.harness.processes().spawn(program)?;
+        let child = self.spawn(program)?;
         self.add(&*child, exits)?;
-        let pid = child.pid();
-        self.inside(move |watcher| watcher.end_spawn(token, pid))?;
         Ok(child)
     }
 
-    /// Starts a program that the watcher is not told of.
+    /// Starts a program in a spawn block, which ends when the watcher is told of the child.
+    #[track_caller]
     pub(crate) fn spawn(&self, program: &Program) -> Verdict<Box<dyn Child>> {
+        let token = self.inside(|watcher| watcher.begin_spawn())?;
+        let child = self.harness.processes().spawn(program)?;
+        self.blocks.borrow_mut().insert(child.pid(), token);
+        Ok(child)
+    }
+
+    /// Starts a program that is none of the watcher's.
+    #[track_caller]
+    pub(crate) fn spawn_stranger(&self, program: &Program) -> Verdict<Box<dyn Child>> {
         Ok(self.harness.processes().spawn(program)?)
     }
 
@@ -59,7 +68,22 @@ impl<'a> TestWatcher<'a> {
     #[track_caller]
     pub(crate) fn add_handler(&self, child: &dyn Child, handler: Callback) -> Verdict<()> {
         let (pid, pidfd) = (child.pid(), child.pidfd());
-        self.inside(move |watcher| watcher.add_child_handler(pid, pidfd, handler))
+        self.in_block(child, move |watcher| watcher.add_child_handler(pid, pidfd, handler))
+    }
+
+    /// Does something in the running loop, in the spawn block of the child, or else in one for this.
+    #[track_caller]
+    pub(crate) fn in_block<R: 'static>(
+        &self,
+        child: &dyn Child,
+        f: impl FnOnce(&WatcherHandle) -> Result<R, Error> + 'static,
+    ) -> Verdict<R> {
+        let pid = child.pid();
+        let open = self.blocks.borrow_mut().remove(&pid);
+        let token = open.map_or_else(|| self.inside(|watcher| watcher.begin_spawn()), Ok)?;
+        let done = self.inside(f);
+        self.inside(move |watcher| watcher.end_spawn(token, pid))?;
+        done
     }
 
     #[track_caller]

@@ -149,7 +149,11 @@ fn loop_in_other_thread(bench: &WatcherBench<'_>) -> Verdict {
         there.attach_loop(Some(event_loop.clone()))?;
         let event_loop = TestLoop::new(event_loop, patience)?;
         let (pidfd, handler) = (child.pidfd(), calls.handler());
-        inside(&event_loop, &there, move |watcher| watcher.add_child_handler(pid, pidfd, handler))?;
+        inside(&event_loop, &there, move |watcher| {
+            let token = watcher.begin_spawn()?;
+            watcher.add_child_handler(pid, pidfd, handler)?;
+            watcher.end_spawn(token, pid)
+        })?;
         drop(child.take_stdin());
         event_loop.turns_until("the handler, with the main thread blocked", || !calls.is_empty())
     })
@@ -171,7 +175,7 @@ fn inactive_refuses_spawn(bench: &WatcherBench<'_>) -> Verdict {
 
 fn add_without_loop(bench: &WatcherBench<'_>) -> Verdict {
     let (watcher, exits) = (bench.detached()?, Exits::default());
-    let mut child = watcher.spawn(&Program::waiting("exit 3"))?;
+    let mut child = watcher.spawn_stranger(&Program::waiting("exit 3"))?;
     let added = watcher.add_child_handler(child.pid(), child.pidfd(), exits.handler());
     drop(child.take_stdin());
     bench.harness.wait_for_exit(child.pid())?;

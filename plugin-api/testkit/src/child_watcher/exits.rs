@@ -149,12 +149,9 @@ fn two_at_once(bench: &WatcherBench<'_>) -> Verdict {
 /// asyncio: `test_sigchld_race_condition`.
 fn already_dead(bench: &WatcherBench<'_>) -> Verdict {
     let (watcher, exits) = (bench.watcher()?, Exits::default());
-    let token = watcher.inside(|watcher| watcher.begin_spawn())?;
     let child = watcher.spawn(&Program::new("exit 5"))?;
     bench.harness.wait_for_exit(child.pid())?;
     watcher.add(&*child, &exits)?;
-    let pid = child.pid();
-    watcher.inside(move |watcher| watcher.end_spawn(token, pid))?;
     watcher.wait_for(&*child, &exits)?;
     watcher.settle()?;
     exits.expect(child.pid(), 5)?;
@@ -165,7 +162,7 @@ fn without_pidfd(bench: &WatcherBench<'_>) -> Verdict {
     let (watcher, exits) = (bench.watcher()?, Exits::default());
     let mut child = watcher.spawn(&Program::waiting("exit 6"))?;
     let (pid, handler) = (child.pid(), exits.handler());
-    watcher.inside(move |watcher| watcher.add_child_handler(pid, -1, handler))?;
+    watcher.in_block(&*child, move |watcher| watcher.add_child_handler(pid, -1, handler))?;
     drop(child.take_stdin());
     watcher.wait_for(&*child, &exits)?;
     exits.expect(child.pid(), 6)?;

@@ -77,7 +77,7 @@ fn never_from_inside_add(bench: &WatcherBench<'_>) -> Verdict {
         calls.add(event);
         Ok(())
     });
-    watcher.inside(move |watcher| {
+    watcher.in_block(&*child, move |watcher| {
         is_inside.store(true, SeqCst);
         let added = watcher.add_child_handler(pid, pidfd, handler);
         is_inside.store(false, SeqCst);
@@ -121,7 +121,7 @@ fn removes_handler(bench: &WatcherBench<'_>) -> Verdict {
 
 fn remove_unknown(bench: &WatcherBench<'_>) -> Verdict {
     let watcher = bench.watcher()?;
-    let child = watcher.spawn(&Program::waiting("exit 0"))?;
+    let child = watcher.spawn_stranger(&Program::waiting("exit 0"))?;
     ensure!(
         !watcher.remove(child.pid())?,
         "remove_child_handler of a child that was not added: expected false"
@@ -203,7 +203,9 @@ fn handler_uses_watcher(bench: &WatcherBench<'_>) -> Verdict {
             "remove of itself: {:?}",
             this.remove_child_handler(pids[0]).map_err(|e| e.code())
         ));
-        this.add_child_handler(pids[1], pidfd, then)
+        let token = this.begin_spawn()?;
+        this.add_child_handler(pids[1], pidfd, then)?;
+        this.end_spawn(token, pids[1])
     });
     watcher.add_handler(&*first, handler)?;
     drop(first.take_stdin());

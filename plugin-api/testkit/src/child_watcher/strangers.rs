@@ -1,22 +1,25 @@
 //! Children that are none of the watcher's.
 
+use std::process::{Command, Stdio};
+
 use super::WatcherBench;
-use crate::{
-    Case, Program, Verdict,
-    exits::Exits,
-    verdict::{Passed, ensure},
-};
+use crate::{Case, Program, Verdict, exits::Exits, verdict::Passed};
 
 pub(super) const CASES: &[Case] = &[
     Case::child_watcher(
         "watcher/leaves-others-alone",
-        "a child that was not given to the watcher is not reaped by it",
+        "the status of a child that was not given to the watcher is kept for whoever asks the host",
         leaves_others_alone,
     ),
     Case::child_watcher(
         "watcher/stranger-in-spawn-block",
         "the exit of a stranger inside a spawn block confuses nobody and is not consumed",
         stranger_in_spawn_block,
+    ),
+    Case::child_watcher(
+        "watcher/foreign-child",
+        "a child that somebody else in this process has started can be watched",
+        foreign_child,
     ),
     Case::child_watcher(
         "watcher/two-watchers",
@@ -27,12 +30,11 @@ pub(super) const CASES: &[Case] = &[
 
 fn leaves_others_alone(bench: &WatcherBench<'_>) -> Verdict {
     let (watcher, exits) = (bench.watcher()?, Exits::default());
-    let stranger = watcher.spawn(&Program::new("exit 5"))?;
+    let stranger = watcher.spawn_stranger(&Program::new("exit 5"))?;
     bench.harness.wait_for_exit(stranger.pid())?;
     // Each of these makes a watcher look at its children.
     watcher.settle()?;
     watcher.settle()?;
-    ensure!(bench.harness.exists(stranger.pid()), "the watcher has reaped a child that it was not given");
     watcher.add(&*stranger, &exits)?;
     watcher.wait_for(&*stranger, &exits)?;
     exits.expect(stranger.pid(), 5)?;
@@ -43,19 +45,38 @@ fn leaves_others_alone(bench: &WatcherBench<'_>) -> Verdict {
 fn stranger_in_spawn_block(bench: &WatcherBench<'_>) -> Verdict {
     let (watcher, exits, of_stranger) = (bench.watcher()?, Exits::default(), Exits::default());
     let token = watcher.inside(|watcher| watcher.begin_spawn())?;
-    let stranger = watcher.spawn(&Program::new("exit 6"))?;
-    let child = watcher.spawn(&Program::new("exit 7"))?;
+    let stranger = watcher.spawn_stranger(&Program::new("exit 6"))?;
+    let child = watcher.spawn_stranger(&Program::new("exit 7"))?;
     bench.harness.wait_for_exit(stranger.pid())?;
     bench.harness.wait_for_exit(child.pid())?;
     watcher.event_loop.turn()?;
-    watcher.add(&*child, &exits)?;
-    let pid = child.pid();
-    watcher.inside(move |watcher| watcher.end_spawn(token, pid))?;
+    let (pid, pidfd, handler) = (child.pid(), child.pidfd(), exits.handler());
+    watcher.inside(move |watcher| {
+        watcher.add_child_handler(pid, pidfd, handler)?;
+        watcher.end_spawn(token, pid)
+    })?;
     watcher.wait_for(&*child, &exits)?;
     exits.expect(child.pid(), 7)?;
     watcher.add(&*stranger, &of_stranger)?;
     watcher.wait_for(&*stranger, &of_stranger)?;
     of_stranger.expect(stranger.pid(), 6)?;
+    Ok(Passed)
+}
+
+/// What asyncio's users lost with its watchers: a pid that came from anywhere.
+fn foreign_child(bench: &WatcherBench<'_>) -> Verdict {
+    let (watcher, exits) = (bench.watcher()?, Exits::default());
+    let mut shell = Command::new("/bin/sh");
+    let mut foreign = shell.args(["-c", "read line; exit 5"]).stdin(Stdio::piped()).spawn()?;
+    let (pid, handler) = (i64::from(foreign.id()), exits.handler());
+    watcher.inside(move |watcher| {
+        let token = watcher.begin_spawn()?;
+        watcher.add_child_handler(pid, -1, handler)?;
+        watcher.end_spawn(token, pid)
+    })?;
+    drop(foreign.stdin.take());
+    watcher.wait("the handler of a foreign child", || !exits.is_empty())?;
+    exits.expect(pid, 5)?;
     Ok(Passed)
 }
 
