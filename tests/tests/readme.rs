@@ -61,8 +61,8 @@ fn every_option_in_the_readme_exists() {
         let output = Command::new(binary()).args(arguments).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     };
-    let commands = ["run", "batch", "plugin", "doctor"];
-    let help: String = commands.iter().map(|command| help(&[command, "--help"])).collect();
+    let commands = [&["run"][..], &["batch"], &["plugin"], &["plugin", "check"], &["doctor"]];
+    let help: String = commands.iter().map(|command| help(&[*command, &["--help"]].concat())).collect();
     let options = readme.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
     for option in
         options.filter(|word| word.trim_start_matches('-').len() + 2 == word.len() && word.len() > 2)
