@@ -1,8 +1,10 @@
 //! The cases of event loops.
 
 mod calls;
-mod lifecycle;
+mod closing;
+mod description;
 mod readers;
+mod running;
 mod signals;
 mod streams;
 mod threads;
@@ -25,7 +27,9 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static [Case]> {
     [
         calls::CASES,
         timers::CASES,
-        lifecycle::CASES,
+        running::CASES,
+        closing::CASES,
+        description::CASES,
         threads::CASES,
         readers::CASES,
         streams::CASES,

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use loophost_plugin_api::{Callback, RepeatCallback};
+use loophost_plugin_api::{Callback, Error, RepeatCallback};
 
-use crate::verdict::{Verdict, failed};
+use crate::verdict::{Code, Verdict, failed};
 
 /// A shared list of short notes.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +36,14 @@ impl Record {
             record.note(text);
             Ok(())
         })
+    }
+
+    /// Notes the code of an error that is expected.
+    pub(crate) fn refusal<T>(&self, what: &str, result: Result<T, Error>) {
+        self.note(match result {
+            Ok(_) => format!("{what} worked"),
+            Err(error) => format!("{what} {}", Code(error.code())),
+        });
     }
 
     pub(crate) fn len(&self) -> usize {
