@@ -19,9 +19,11 @@
 //! could have put there; it does not judge what root or the user has installed.
 //!
 //! # What cannot be caught
-//! Before any of it runs, a file is refused if it is damaged in its headers, tables or descriptor. Once its code runs, a
-//! panic in it becomes an error. What is left can end the process or keep it from going on:
-//! - wrong bytes in code, data, symbols or relocations, and constructors (`.init_array`) of a plugin that fits;
+//! Before any of it runs, a file is refused if it is damaged in its headers, in the tables that the system's loader works
+//! by (dynamic table, symbols, their hashes and versions), or in its descriptor. Once its code runs, a panic in it becomes
+//! an error. What is left can end the process or keep it from going on:
+//! - wrong bytes in code and data, relocations for another place or symbol, other names of functions that do exist, and
+//!   constructors (`.init_array`) of a plugin that fits;
 //! - a panic in a drop while another panic unwinds, which Rust answers with an abort; overflow of the stack; unsafe code;
 //! - a file that is written to while it is mapped: plugins are replaced by renaming a new file over the old one;
 //! - a method that never returns, as a `run_forever` that ignores `stop` does.

@@ -4,19 +4,29 @@
 //! nothing here panics.
 
 mod agreement;
+mod hash;
+mod image;
+mod relocations;
+mod symbols;
+mod versions;
 
 use std::{fs::File, os::unix::fs::FileExt};
 
 use loophost_plugin_api::Descriptor;
 use object::{
     LittleEndian as Little, ReadCache, ReadRef, elf,
-    read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader, Sym},
+    read::elf::{Dyn, FileHeader, ProgramHeader, Sym},
 };
 
 use super::Flaw;
-use agreement::Halves;
+use agreement::{Halves, Section};
+use image::{Image, from_file};
+use symbols::Symbols;
 
 type Header = elf::FileHeader64<Little>;
+
+/// What everything is read through.
+type Data<'data> = &'data ReadCache<&'data File>;
 
 /// The machine that this host runs on.
 const MACHINE: elf::Machine = if cfg!(target_arch = "x86_64") {
@@ -34,7 +44,16 @@ const LARGEST_TABLE: u64 = 256 << 20;
 /// machine.
 pub(super) fn descriptor(file: &File) -> Result<Vec<u8>, Flaw> {
     let cache = ReadCache::new(file);
-    let data = &cache;
+    let (image, sections) = read(file, &cache)?;
+    let symbols = Symbols::read(&image)?.ok_or(Flaw::NoDescriptor)?;
+    // Before the rest: what is no plugin is not judged.
+    let descriptor = symbols.find(Descriptor::SYMBOL).ok_or(Flaw::NoDescriptor)?;
+    check(&image, sections, &symbols)?;
+    read_at_address(&image, descriptor.st_value(Little)).ok_or(Flaw::DamagedDescriptor)
+}
+
+/// The segments with the dynamic table, and the sections, of a complete shared library.
+fn read<'data>(file: &File, data: Data<'data>) -> Result<(Image<'data>, &'data [Section]), Flaw> {
     let size = data.len().map_err(|()| Flaw::Damaged("its size is unknown"))?;
     let header = header(file, data, size)?;
     let segments = header.program_headers(Little, data).map_err(damaged)?;
@@ -51,13 +70,30 @@ pub(super) fn descriptor(file: &File) -> Result<Vec<u8>, Flaw> {
         return Err(Flaw::Executable);
     }
     let sections = header.section_headers(Little, data).map_err(damaged)?;
-    let address = find_symbol(sections, data)?.ok_or(Flaw::NoDescriptor)?;
-    Halves { segments, dynamic, sections }.check()?;
-    read_at_address(segments, data, address).ok_or(Flaw::DamagedDescriptor)
+    Ok((Image { segments, dynamic, data }, sections))
+}
+
+/// Whether all that the system's loader will believe is true, as far as the file itself can tell.
+fn check<'data>(
+    image: &Image<'data>,
+    sections: &'data [Section],
+    symbols: &Symbols<'data>,
+) -> Result<(), Flaw> {
+    Halves { image: *image, sections }.check()?;
+    for (sound, otherwise) in [
+        (symbols.are_sound(image, sections), "its symbols make no sense"),
+        (versions::are_sound(image, symbols), "the versions of its symbols make no sense"),
+        (relocations::are_sound(image, symbols), "its relocations make no sense"),
+    ] {
+        if !sound {
+            return Err(Flaw::Damaged(otherwise));
+        }
+    }
+    Ok(())
 }
 
 /// The header of a library for this machine, whose header tables lie within the file.
-fn header<'data>(file: &File, data: &'data ReadCache<&File>, size: u64) -> Result<&'data Header, Flaw> {
+fn header<'data>(file: &File, data: Data<'data>, size: u64) -> Result<&'data Header, Flaw> {
     let start = start_of(file);
     if !start.starts_with(&elf::ELFMAG) {
         return Err(Flaw::of_other_file(&start));
@@ -105,7 +141,7 @@ fn table_end(offset: u64, count: u16, entry: u16) -> u64 {
 
 fn dynamic_table<'data>(
     segments: &[elf::ProgramHeader64<Little>],
-    data: &'data ReadCache<&File>,
+    data: Data<'data>,
 ) -> Result<&'data [elf::Dyn64<Little>], Flaw> {
     let Some(segment) = segments.iter().find(|segment| segment.p_type(Little) == elf::PT_DYNAMIC) else {
         return Err(Flaw::Damaged("it has no dynamic segment"));
@@ -121,39 +157,10 @@ fn is_executable(dynamic: &[elf::Dyn64<Little>]) -> bool {
         .any(|entry| entry.tag(Little) == elf::DT_FLAGS_1 && entry.val(Little) & elf::DF_1_PIE.0 != 0)
 }
 
-/// The address of the descriptor, from the dynamic symbol table.
-fn find_symbol(
-    sections: &[elf::SectionHeader64<Little>],
-    data: &ReadCache<&File>,
-) -> Result<Option<u64>, Flaw> {
-    let Some(table) = sections.iter().find(|section| section.sh_type(Little) == elf::SHT_DYNSYM) else {
-        return Ok(None);
-    };
-    let names = table.link(Little);
-    let names = sections.get(names.0).ok_or(Flaw::Damaged("its symbols have no names"))?;
-    check_table(table.sh_size(Little))?;
-    check_table(names.sh_size(Little))?;
-    // Each table in one piece: `object`'s own lookup reads the file once for each name.
-    let symbols: &[elf::Sym64<Little>] = table.data_as_array(Little, data).map_err(damaged)?;
-    let names = names.data(Little, data).map_err(damaged)?;
-    let symbol = symbols.iter().find(|symbol| {
-        let name = names.get(symbol.st_name(Little) as usize..).unwrap_or_default();
-        name.strip_prefix(Descriptor::SYMBOL.as_bytes()).is_some_and(|rest| rest.starts_with(&[0]))
-    });
-    Ok(symbol.filter(|symbol| !symbol.is_undefined(Little)).map(|symbol| symbol.st_value(Little)))
-}
-
 /// The descriptor that is loaded at `address`; its own second field says how long it is.
-fn read_at_address(
-    segments: &[elf::ProgramHeader64<Little>],
-    data: &ReadCache<&File>,
-    address: u64,
-) -> Option<Vec<u8>> {
-    let segment = segments.iter().find(|segment| {
-        let start = segment.p_vaddr(Little);
-        segment.p_type(Little) == elf::PT_LOAD
-            && (start..start.saturating_add(segment.p_filesz(Little))).contains(&address)
-    })?;
+fn read_at_address(image: &Image<'_>, address: u64) -> Option<Vec<u8>> {
+    let data = image.data;
+    let segment = image.loads().find(|load| from_file(load).contains(&address))?;
     let inside = address - segment.p_vaddr(Little);
     let offset = segment.p_offset(Little).checked_add(inside)?;
     let room = segment.p_filesz(Little) - inside;
@@ -186,5 +193,28 @@ fn machine_name(machine: elf::Machine) -> &'static str {
         elf::EM_PPC64 => "powerpc64",
         elf::EM_S390 => "s390",
         _ => "another machine",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashSet, fs};
+
+    use super::*;
+
+    /// The checks are no stricter than linkers: what this process runs on passes them.
+    #[test]
+    fn libraries_of_the_system_are_sound() {
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        let files = maps.lines().filter_map(|line| line.split_ascii_whitespace().nth(5));
+        let libraries: HashSet<_> = files.filter(|file| file.contains(".so")).collect();
+        assert!(libraries.len() > 1, "{maps}");
+        for path in libraries {
+            let file = File::open(path).unwrap();
+            let cache = ReadCache::new(&file);
+            let (image, sections) = read(&file, &cache).unwrap();
+            let symbols = Symbols::read(&image).unwrap().unwrap();
+            assert_eq!(check(&image, sections, &symbols), Ok(()), "{path}");
+        }
     }
 }

@@ -2,21 +2,23 @@
 //!
 //! A shared library describes itself twice: in sections, for linkers, and in segments and the dynamic table, for the
 //! system's loader, which believes every address in them and ends the process with a signal where one is wrong. A
-//! linker writes both from the same numbers, so where they differ the file is damaged. What only one half has (code,
-//! data, the relocations themselves) cannot be checked like that.
+//! linker writes both from the same numbers, so where they differ the file is damaged. What the tables contain is looked
+//! at elsewhere.
 
 use std::ops::Range;
 
 use object::{
     LittleEndian as Little,
     elf::{self, DynamicTag, SectionType},
-    read::elf::{Dyn, ProgramHeader, SectionHeader},
+    read::elf::{ProgramHeader, SectionHeader},
 };
 
-use super::Flaw;
+use super::{
+    Flaw,
+    image::{Image, Segment, contains, from_file, memory},
+};
 
-type Segment = elf::ProgramHeader64<Little>;
-type Section = elf::SectionHeader64<Little>;
+pub(super) type Section = elf::SectionHeader64<Little>;
 
 /// Sections that the loader finds by the first tag; the second, if there is one, is the size in bytes.
 const TABLES: [(SectionType, DynamicTag, Option<DynamicTag>); 10] = [
@@ -36,10 +38,12 @@ const TABLES: [(SectionType, DynamicTag, Option<DynamicTag>); 10] = [
 const NAMES: [DynamicTag; 6] =
     [elf::DT_NEEDED, elf::DT_SONAME, elf::DT_RPATH, elf::DT_RUNPATH, elf::DT_AUXILIARY, elf::DT_FILTER];
 
+/// More than a process can have: addresses there are mistakes, and arithmetic on them is not to overflow.
+const END_OF_MEMORY: u64 = 1 << 56;
+
 /// What a file says of itself, already read.
 pub(super) struct Halves<'a> {
-    pub(super) segments: &'a [Segment],
-    pub(super) dynamic: &'a [elf::Dyn64<Little>],
+    pub(super) image: Image<'a>,
     pub(super) sections: &'a [Section],
 }
 
@@ -49,6 +53,7 @@ impl Halves<'_> {
             (self.loads_are_in_order(), "its segments overlap"),
             (self.sections_are_loaded(), "its segments and sections contradict each other"),
             (self.special_segments_are_loaded(), "its segments contradict each other"),
+            (self.protected_are_apart(), "its read-only segment takes in more than its start"),
             (self.thread_locals_agree(), "its thread-local segment and sections contradict each other"),
             (self.tables_agree(), "its dynamic table and sections contradict each other"),
             (self.names_are_inside(), "its dynamic table names what is not there"),
@@ -61,76 +66,76 @@ impl Halves<'_> {
         Ok(())
     }
 
-    fn loads(&self) -> impl Iterator<Item = &Segment> {
-        self.segments_of(elf::PT_LOAD)
-    }
-
-    fn segments_of(&self, kind: elf::ProgramType) -> impl Iterator<Item = &Segment> {
-        self.segments.iter().filter(move |segment| segment.p_type(Little) == kind)
-    }
-
     /// Sections that exist in memory.
     fn allocated(&self) -> impl Iterator<Item = &Section> {
         self.sections.iter().filter(|section| section.sh_flags(Little).contains(elf::SHF_ALLOC))
+    }
+
+    /// Those that have a place in the process's own memory: what is zero for each thread has none.
+    fn placed(&self) -> impl Iterator<Item = &Section> {
+        self.allocated().filter(|section| !(is_thread_local(section) && is_zero(section)))
     }
 
     fn sections_of(&self, kind: SectionType) -> impl Iterator<Item = &Section> {
         self.allocated().filter(move |section| section.sh_type(Little) == kind)
     }
 
-    /// The entries of the dynamic table up to its end mark.
-    fn entries(&self) -> impl Iterator<Item = (DynamicTag, u64)> {
-        let all = self.dynamic.iter().map(|entry| (entry.tag(Little), entry.val(Little)));
-        all.take_while(|(tag, _)| *tag != elf::DT_NULL)
-    }
-
-    /// The value of a tag; the loader takes the last.
-    fn value(&self, tag: DynamicTag) -> Option<u64> {
-        self.entries().filter(|(found, _)| *found == tag).map(|(_, value)| value).last()
-    }
-
     fn loads_are_in_order(&self) -> bool {
         let mut free = 0;
-        self.loads().all(|load| {
-            let Range { start, end } = memory(load);
-            let in_order = free <= start && start <= end;
+        self.image.loads().all(|load| {
+            let (Range { start, end }, align) = (memory(load), load.p_align(Little));
+            let in_order = free <= start && start <= end && end < END_OF_MEMORY;
             free = end;
             in_order
                 && load.p_filesz(Little) <= load.p_memsz(Little)
                 && load.p_flags(Little).contains(elf::PF_R)
+                && align.is_power_of_two()
+                && shift(load).is_multiple_of(align)
         })
     }
 
     fn sections_are_loaded(&self) -> bool {
-        // What is zero for each thread takes no place in the process's own memory.
-        let mut placed = self.allocated().filter(|section| !(is_thread_local(section) && is_zero(section)));
-        placed.all(|section| self.loads().any(|load| holds(load, section)))
+        self.placed().all(|section| self.image.loads().any(|load| holds(load, section)))
     }
 
     /// All that points into the loaded segments does so at the same place in memory and in the file, and the dynamic
     /// table is its section.
     fn special_segments_are_loaded(&self) -> bool {
         let kinds = [elf::PT_PHDR, elf::PT_DYNAMIC, elf::PT_NOTE, elf::PT_GNU_PROPERTY, elf::PT_GNU_EH_FRAME];
-        let mut special = kinds.into_iter().flat_map(|kind| self.segments_of(kind));
-        let protects = |protected: &Segment, load: &Segment| {
-            load.p_flags(Little).contains(elf::PF_W)
-                && load.p_vaddr(Little) == protected.p_vaddr(Little)
-                && contains(&whole_pages(memory(load)), &memory(protected))
-        };
-        let mut tables = self.segments_of(elf::PT_DYNAMIC).map(from_file);
+        let mut special = kinds.into_iter().flat_map(|kind| self.image.segments_of(kind));
+        let mut tables = self.image.segments_of(elf::PT_DYNAMIC).map(from_file);
         special.all(|segment| {
             let within = |load| contains(&from_file(load), &from_file(segment));
-            self.loads().any(|load| within(load) && shift(load) == shift(segment))
-        }) && self
-            .segments_of(elf::PT_GNU_RELRO)
-            .all(|segment| self.loads().any(|load| protects(segment, load)))
-            && tables.next() == self.sections_of(elf::SHT_DYNAMIC).map(place).next()
+            self.image.loads().any(|load| within(load) && shift(load) == shift(segment))
+        }) && tables.next() == self.sections_of(elf::SHT_DYNAMIC).map(place).next()
             && tables.next().is_none()
+    }
+
+    /// What the loader makes read-only after the relocations, in whole pages, is the start of a segment and ends between
+    /// two sections, so that nothing loses its right to be written.
+    fn protected_are_apart(&self) -> bool {
+        /// Of `.got.plt`, GNU ld protects the words that the loader fills in.
+        const RESERVED: u64 = 3 * size_of::<u64>() as u64;
+        self.image.segments_of(elf::PT_GNU_RELRO).all(|segment| {
+            let protected = memory(segment);
+            let starts_with_it = |load: &&Segment| {
+                load.p_flags(Little).contains(elf::PF_W) && memory(load).start == protected.start
+            };
+            let end = self.image.loads().find(starts_with_it).map(end_of_pages);
+            let mut starts = self.image.loads().map(|load| memory(load).start);
+            end.is_some_and(|end| protected.end <= end)
+                && starts.all(|start| start <= protected.start || protected.end <= start)
+                && self.placed().map(place).all(|section| {
+                    section.end <= protected.end || protected.end <= section.start.saturating_add(RESERVED)
+                })
+        })
     }
 
     fn thread_locals_agree(&self) -> bool {
         let sections: Vec<_> = self.allocated().filter(|section| is_thread_local(section)).collect();
-        let Some(segment) = self.segments_of(elf::PT_TLS).next() else { return sections.is_empty() };
+        let mut segments = self.image.segments_of(elf::PT_TLS);
+        let (segment, None) = (segments.next(), segments.next()) else { return false };
+        let Some(segment) = segment else { return sections.is_empty() };
         let end_of = |zero: bool| {
             let ends = sections.iter().filter(|section| is_zero(section) == zero).map(|s| place(s).end);
             ends.max().unwrap_or(0)
@@ -148,25 +153,26 @@ impl Halves<'_> {
     fn tables_agree(&self) -> bool {
         let agrees = |(kind, address, size): &(SectionType, DynamicTag, Option<DynamicTag>)| {
             let mut sections = self.sections_of(*kind).map(place);
-            match (sections.next(), self.value(*address)) {
+            match (sections.next(), self.image.value(*address)) {
                 (None, None) => true,
                 (Some(section), Some(address)) => {
                     section.start == address
-                        && size.is_none_or(|size| self.value(size) == Some(section.end - section.start))
+                        && size.is_none_or(|size| self.image.value(size) == Some(section.end - section.start))
                         && sections.next().is_none()
                 }
                 _ => false,
             }
         };
+        // These are the starts of `.init` and `.fini`.
         let is_code = |address: u64| {
             let code = |section: &&Section| section.sh_flags(Little).contains(elf::SHF_EXECINSTR);
-            self.allocated().filter(code).any(|section| place(section).contains(&address))
+            self.allocated().filter(code).any(|section| place(section).start == address)
         };
-        let has_end_mark = self.entries().count() < self.dynamic.len();
+        let has_end_mark = self.image.entries().count() < self.image.dynamic.len();
         has_end_mark
             && TABLES.iter().all(agrees)
-            && self.value(elf::DT_SYMENT) == Some(size_of::<elf::Sym64<Little>>() as u64)
-            && [elf::DT_INIT, elf::DT_FINI].iter().filter_map(|tag| self.value(*tag)).all(is_code)
+            && self.image.value(elf::DT_SYMENT) == Some(size_of::<elf::Sym64<Little>>() as u64)
+            && [elf::DT_INIT, elf::DT_FINI].iter().filter_map(|tag| self.image.value(*tag)).all(is_code)
     }
 
     fn names_are_inside(&self) -> bool {
@@ -174,20 +180,16 @@ impl Halves<'_> {
         let names = symbols.and_then(|symbols| self.sections.get(symbols.link(Little).0));
         let Some(names) = names.map(place) else { return false };
         let size = names.end - names.start;
-        self.value(elf::DT_STRTAB) == Some(names.start)
-            && self.value(elf::DT_STRSZ) == Some(size)
-            && self.entries().all(|(tag, value)| !NAMES.contains(&tag) || value < size)
+        self.image.value(elf::DT_STRTAB) == Some(names.start)
+            && self.image.value(elf::DT_STRSZ) == Some(size)
+            && self.image.entries().all(|(tag, value)| !NAMES.contains(&tag) || value < size)
     }
 
     fn relocations_agree(&self) -> bool {
         const ENTRY: u64 = size_of::<elf::Rela64<Little>>() as u64;
         let sections: Vec<_> = self.sections_of(elf::SHT_RELA).map(place).collect();
-        let range = |start, size| {
-            let start = self.value(start)?;
-            Some(start..start.saturating_add(self.value(size).unwrap_or(0)))
-        };
-        let data = range(elf::DT_RELA, elf::DT_RELASZ);
-        let calls = range(elf::DT_JMPREL, elf::DT_PLTRELSZ);
+        let data = self.image.range(elf::DT_RELA, elf::DT_RELASZ);
+        let calls = self.image.range(elf::DT_JMPREL, elf::DT_PLTRELSZ);
         let kind_of_calls = calls.as_ref().map(|_| elf::DT_RELA.0.cast_unsigned());
         let room = data.as_ref().map_or(0, |data| (data.end - data.start) / ENTRY);
         let named: Vec<_> = data.into_iter().chain(calls).collect();
@@ -196,10 +198,10 @@ impl Halves<'_> {
             sections.iter().any(|section| section.start == range.start)
                 && sections.iter().any(|section| section.end == range.end)
         }) && sections.iter().all(|section| named.iter().any(|range| contains(range, section)))
-            && self.value(elf::DT_RELAENT) == self.value(elf::DT_RELA).map(|_| ENTRY)
-            && self.value(elf::DT_RELACOUNT).is_none_or(|count| count <= room)
-            && self.value(elf::DT_PLTREL) == kind_of_calls
-            && self.value(elf::DT_REL).is_none()
+            && self.image.value(elf::DT_RELAENT) == self.image.value(elf::DT_RELA).map(|_| ENTRY)
+            && self.image.value(elf::DT_RELACOUNT).is_none_or(|count| count <= room)
+            && self.image.value(elf::DT_PLTREL) == kind_of_calls
+            && self.image.value(elf::DT_REL).is_none()
     }
 }
 
@@ -227,21 +229,9 @@ fn is_zero(section: &Section) -> bool {
 }
 
 /// Where a section lies in memory.
-fn place(section: &Section) -> Range<u64> {
+pub(super) fn place(section: &Section) -> Range<u64> {
     let start = section.sh_addr(Little);
     start..start.saturating_add(section.sh_size(Little))
-}
-
-/// Where a segment lies in memory.
-fn memory(segment: &Segment) -> Range<u64> {
-    let start = segment.p_vaddr(Little);
-    start..start.saturating_add(segment.p_memsz(Little))
-}
-
-/// The part of it that comes from the file.
-fn from_file(segment: &Segment) -> Range<u64> {
-    let start = segment.p_vaddr(Little);
-    start..start.saturating_add(segment.p_filesz(Little))
 }
 
 /// From a place in memory to the place in the file.
@@ -249,12 +239,7 @@ fn shift(segment: &Segment) -> u64 {
     segment.p_offset(Little).wrapping_sub(segment.p_vaddr(Little))
 }
 
-/// Up to the end of the largest page that a machine of ours has.
-fn whole_pages(memory: Range<u64>) -> Range<u64> {
-    const PAGE: u64 = 64 << 10;
-    memory.start..memory.end.checked_next_multiple_of(PAGE).unwrap_or(u64::MAX)
-}
-
-fn contains(outer: &Range<u64>, inner: &Range<u64>) -> bool {
-    outer.start <= inner.start && inner.end <= outer.end
+/// The end of the last page of a segment.
+fn end_of_pages(segment: &Segment) -> u64 {
+    memory(segment).end.checked_next_multiple_of(segment.p_align(Little)).unwrap_or(u64::MAX)
 }
