@@ -8,7 +8,12 @@ use std::{
     process::{Command, Stdio},
 };
 
-use loophost_tests::{Ended, Plugins, binary, command, loophost, require, run, skip};
+use loophost::ABI_MINOR;
+use loophost_tests::{
+    Ended, Plugins, binary, command, loophost,
+    plugin_file::{folder, with_descriptor},
+    require, run, skip,
+};
 use nix::unistd::{Uid, pipe};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -144,6 +149,22 @@ fn nothing_of_a_plugin_runs_unless_it_is_loaded() {
         finding(&report, "choice.loaded")["value"],
         "loop SelectorEventLoop, watcher ThreadedChildWatcher"
     );
+}
+
+/// The fixture's constructor aborts; with a descriptor that fits, it runs.
+#[test]
+fn a_plugin_that_ends_the_process_is_a_finding() {
+    let (_folder, folder) = folder();
+    let minor = ABI_MINOR.to_le_bytes();
+    let file = with_descriptor("loophost-fixture-runs-early", &folder, &[(24, &minor), (28, &minor)]);
+    let (ended, report) = json(&["--load", "--policy", file.to_str().unwrap()]);
+    assert_eq!(ended.status.code(), Some(1), "{report:#}");
+    let loaded = finding(&report, "choice.loaded");
+    assert_eq!(
+        (&loaded["level"], &loaded["value"]),
+        (&"problem".into(), &"dies of SIGABRT while it is loaded".into())
+    );
+    assert!(loaded["advice"].as_str().unwrap().contains("rebuild it"), "{loaded}");
 }
 
 #[test]

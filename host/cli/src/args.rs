@@ -112,6 +112,10 @@ pub(crate) struct Doctor {
     /// Load the chosen plugins and make policy, loop and watcher; otherwise nothing of a plugin is run
     #[arg(long)]
     pub(crate) load: bool,
+
+    /// Only load, and tell the doctor that has started this one through the standard input
+    #[arg(long, hide = true)]
+    pub(crate) load_here: bool,
 }
 
 #[derive(Debug, clap::Args)]

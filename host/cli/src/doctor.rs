@@ -12,6 +12,7 @@ mod events;
 mod finding;
 mod kernel;
 mod limits;
+mod loading;
 mod plugins;
 mod proc_status;
 mod signals;
@@ -55,6 +56,9 @@ struct Report {
 }
 
 pub(crate) fn run(args: &Doctor, common: &Args) -> Result<Outcome, Box<dyn Error>> {
+    if args.load_here {
+        return loading::answer(args, &Settings::begin(common)?);
+    }
     let report = examine(args, common);
     let printed = print(&report, args.json);
     // Whoever has stopped reading asks for the status.

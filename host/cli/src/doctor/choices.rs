@@ -1,16 +1,11 @@
 //! Which policy and watcher would be chosen, and why.
 
-use std::{error::Error, path::PathBuf};
+use std::path::PathBuf;
 
-use loophost::{
-    OfferKind,
-    builtin::watchers,
-    policy::{self, Profile},
-    process::PidfdProbe,
-};
+use loophost::{OfferKind, builtin::watchers, policy::Profile, process::PidfdProbe};
 use serde::Serialize;
 
-use super::finding::Finding;
+use super::{finding::Finding, loading};
 use crate::{
     args::Doctor,
     choice::{self, Foreseen},
@@ -56,14 +51,15 @@ pub(super) fn examine(args: &Doctor, settings: &Settings) -> (Vec<Choice>, Vec<F
     let circumstances = Circumstances {
         profile,
         policy_is_built_in: matches!(foreseen[0].file, Ok(None)),
-        probe: PidfdProbe::full(),
+        // The answer that `run` would have, too.
+        probe: PidfdProbe::get().clone(),
     };
     let mut findings: Vec<_> = foreseen.iter().map(|one| finding(one, &circumstances)).collect();
     let chain = chain(&foreseen[1], &circumstances);
     findings.push(chain_finding(&chain, &circumstances.probe));
     findings.push(compat);
     if args.load {
-        findings.push(load(args, settings));
+        findings.push(loading::finding());
     }
     let mut choices: Vec<_> = foreseen.into_iter().map(choice).collect();
     choices[1].chain = chain;
@@ -203,25 +199,4 @@ fn choice(foreseen: Foreseen) -> Choice {
         rejected,
         chain: Vec::new(),
     }
-}
-
-/// Does what `run` does, up to starting the program.
-fn load(args: &Doctor, settings: &Settings) -> Finding {
-    const ID: &str = "choice.loaded";
-    match try_load(args, settings) {
-        Ok(value) => Finding::ok(ID, value),
-        Err(error) => {
-            let error = error.to_string();
-            let (value, advice) = error.split_once('\n').unwrap_or((&error, "`run` fails in the same way"));
-            Finding::problem(ID, value, advice)
-        }
-    }
-}
-
-fn try_load(args: &Doctor, settings: &Settings) -> Result<String, Box<dyn Error>> {
-    let chosen = choice::choose(&args.choices, settings, &crate::watchdog::Watchdog::default())?;
-    let watcher = policy::get_event_loop_policy().get_child_watcher()?.name();
-    let value = format!("loop {}, watcher {watcher}", chosen.event_loop.name());
-    chosen.event_loop.close()?;
-    Ok(value)
 }
