@@ -28,6 +28,7 @@
 
 #![deny(unsafe_code)]
 
+mod advice;
 pub mod builtin;
 pub mod environment;
 mod log;

@@ -5,9 +5,15 @@
 
 use std::io;
 
-use nix::errno::Errno;
+use nix::{
+    errno::Errno,
+    fcntl::{OFlag, open},
+    sys::stat::Mode,
+};
 
-use crate::sys::{epoll_helper, forked_helper::Ended, io_uring_helper};
+use crate::sys::{
+    descriptor_helper, epoll_helper, forked_helper::Ended, io_uring_helper, spawn::Trial, thread_helper,
+};
 
 /// What a probe has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +46,57 @@ pub fn io_uring() -> io::Result<Probe> {
     Ok(judge("io_uring_setup", io_uring_helper::run()?))
 }
 
+/// Whether threads can be made. Signals are received in one.
+///
+/// # Errors
+/// No helper could be forked, so nothing was tried.
+pub fn thread() -> io::Result<Probe> {
+    Ok(judge("clone3", thread_helper::run()?))
+}
+
+/// Whether signalfds work, by which blocked signals are received.
+///
+/// # Errors
+/// No helper could be forked, so nothing was tried.
+pub fn signalfd() -> io::Result<Probe> {
+    Ok(judge("signalfd4", descriptor_helper::signalfd()?))
+}
+
+/// Whether eventfds work, by which threads wake each other.
+///
+/// # Errors
+/// No helper could be forked, so nothing was tried.
+pub fn eventfd() -> io::Result<Probe> {
+    Ok(judge("eventfd2", descriptor_helper::eventfd()?))
+}
+
+/// Whether a process can be started, as [`process::spawn`](crate::process::spawn) does it. None is: the program does not
+/// exist.
+pub fn child() -> Probe {
+    spawn(Trial::default())
+}
+
+/// The same with a session of its own, as `batch` starts its jobs.
+pub fn session() -> Probe {
+    spawn(Trial { new_session: true, ..Trial::default() })
+}
+
+/// The same with a signal for the death of its parent.
+pub fn death_signal() -> Probe {
+    spawn(Trial { death_signal: Some(libc::SIGKILL), ..Trial::default() })
+}
+
+fn spawn(trial: Trial) -> Probe {
+    let null = match open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()) {
+        Ok(null) => null,
+        Err(errno) => return no(format!("opening /dev/null: {}", errno.desc())),
+    };
+    match trial.run(null) {
+        Ok(()) => Probe { works: true, reason: "tried, works".to_owned() },
+        Err(failure) => no(failure.to_string()),
+    }
+}
+
 fn judge(calls: &str, ended: Ended) -> Probe {
     match ended {
         Ended::Exited(0) => Probe { works: true, reason: format!("{calls}: tried, works") },
@@ -61,6 +118,11 @@ mod tests {
     fn what_the_built_in_loop_is_made_of_works() {
         let probe = epoll().unwrap();
         assert!(probe.works, "{probe:?}");
+        for probe in
+            [thread().unwrap(), signalfd().unwrap(), eventfd().unwrap(), child(), session(), death_signal()]
+        {
+            assert!(probe.works, "{probe:?}");
+        }
     }
 
     #[test]

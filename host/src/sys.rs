@@ -1,6 +1,7 @@
 //! The door to the operating system: one file per noun below it.
 
 pub(crate) mod auxv;
+pub(crate) mod descriptor_helper;
 pub(crate) mod epoll;
 pub(crate) mod epoll_helper;
 #[cfg(feature = "testing")]
@@ -20,5 +21,6 @@ pub(crate) mod signal_set;
 pub(crate) mod signalfd;
 pub(crate) mod spawn;
 pub(crate) mod thread;
+pub(crate) mod thread_helper;
 pub(crate) mod wait;
 mod wait4;

@@ -13,6 +13,7 @@ mod finding;
 mod kernel;
 mod limits;
 mod loading;
+mod making;
 mod plugins;
 mod proc_status;
 mod signals;
@@ -75,6 +76,7 @@ fn examine(args: &Doctor, common: &Args) -> Report {
     let mut findings = Vec::new();
     findings.extend(kernel::findings());
     findings.extend(events::findings());
+    findings.extend(making::findings());
     findings.extend(confinement::findings(&status));
     findings.extend(container::findings(&status));
     findings.extend(cgroup::findings());

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Error, ErrorCode};
+use crate::{Error, ErrorCode, advice};
 
 /// Why a program was not started. No process is left behind.
 #[derive(Debug)]
@@ -107,7 +107,9 @@ impl fmt::Display for SpawnError {
                 write!(f, "the working folder {} cannot be used: {source}", path.display())
             }
             Self::NotSupported { what } => f.write_str(what),
-            Self::Os { what, source } => write!(f, "{what}: {source}"),
+            Self::Os { what, source } => {
+                write!(f, "{}: {source}", advice::explained_shortage(what, source))
+            }
             Self::Watcher(error) if error.code() == ErrorCode::INACTIVE => {
                 write!(f, "nothing was started: {error}")
             }

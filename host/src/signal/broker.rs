@@ -20,7 +20,7 @@ use nix::{
 
 use super::{FROM_KERNEL, PULSE, handler, mask, name};
 use crate::{
-    Error, Event, EventKind, HandleId, RepeatCallback,
+    Error, Event, EventKind, HandleId, RepeatCallback, advice,
     process::{SignalSet, lock},
     sys::{
         per_process::PerProcess, signal_arrival::SignalArrival, signal_handler, signal_set,
@@ -281,13 +281,18 @@ struct Sources {
 
 impl Service {
     fn start(broker: &'static Broker) -> Result<Self, Error> {
-        let failed = |error: io::Error| Error::os(&error, "starting the thread that receives signals");
+        let failed = |what| {
+            move |error: io::Error| {
+                let what = format!("starting the thread that receives signals: {what}");
+                Error::os(&error, advice::explained(&what, &error))
+            }
+        };
         let signalfd = match mask::reserved() {
             SignalSet::EMPTY => None,
-            _ => Some(SignalFd::new().map_err(failed)?),
+            _ => Some(SignalFd::new().map_err(failed("making a signalfd"))?),
         };
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
-            .map_err(|errno| failed(errno.into()))?;
+            .map_err(|errno| failed("making an eventfd")(errno.into()))?;
         let wake: &EventFd = Box::leak(Box::new(wake));
         let (fd, signalfd) = (wake.as_fd().as_raw_fd(), signalfd.map(|fd| &*Box::leak(Box::new(fd))));
         let sources = Sources { wake, signalfd };
@@ -297,7 +302,7 @@ impl Service {
                 .stack_size(STACK_SIZE)
                 .spawn(move || sources.serve(broker))
         });
-        let serving = serving.and_then(|spawned| spawned).map_err(failed)?;
+        let serving = serving.and_then(|spawned| spawned).map_err(failed("making a thread"))?;
         signal_handler::wake_by(fd);
         Ok(Self { thread: serving.thread().id(), wake, signalfd })
     }

@@ -5,6 +5,7 @@
 //! user gets a copy of the memory instead; see [`Prepared::is_other_user`].
 
 mod posix;
+mod trial;
 #[cfg_attr(
     not(all(
         target_os = "linux",
@@ -27,6 +28,7 @@ use std::{
 use nix::errno::Errno;
 
 use crate::process::SignalSet;
+pub(crate) use trial::Trial;
 pub use way::Way;
 pub(crate) use way::force;
 

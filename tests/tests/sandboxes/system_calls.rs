@@ -205,7 +205,11 @@ fn what_loophost_cannot_do_without_is_named() {
         is_refused(&sandbox, &on_poll(&plugins), &["starting the thread that"]);
     }
     for sandbox in refusals(libc::SYS_signalfd4) {
-        is_refused(&sandbox, &both, &["starting the thread that receives signals"]);
+        is_refused(
+            &sandbox,
+            &both,
+            &["starting the thread that receives signals: making a signalfd", "doctor"],
+        );
     }
     // The C library makes threads by clone3 and takes any other error than ENOSYS as final.
     is_refused(&Sandbox::new().refusing(libc::SYS_clone3, EPERM), &both, &["starting the thread that"]);
@@ -264,6 +268,34 @@ fn where_clone3_kills_nothing_is_left() {
         );
         assert_eq!(ended.stdout, "");
         assert_eq!(confined.processes(), []);
+    }
+}
+
+/// What stops `run` or `batch` is a problem for doctor too, and named.
+#[test]
+fn doctor_finds_what_nothing_can_run_without() {
+    if !filters_work() {
+        return;
+    }
+    let sandbox = Sandbox::new;
+    let death_signal = (0, libc::PR_SET_PDEATHSIG as u64);
+    for (sandbox, id, level) in [
+        (sandbox().refusing(libc::SYS_clone3, EPERM), "making.thread", "problem"),
+        (sandbox().killing(libc::SYS_clone3), "making.thread", "problem"),
+        (sandbox().refusing(libc::SYS_signalfd4, EPERM), "making.signalfd", "problem"),
+        (sandbox().killing(libc::SYS_signalfd4), "making.signalfd", "problem"),
+        (sandbox().refusing(libc::SYS_eventfd2, ENOSYS), "making.eventfd", "problem"),
+        (sandbox().refusing(libc::SYS_dup3, EPERM), "making.child", "problem"),
+        (sandbox().refusing(libc::SYS_setsid, EPERM), "making.session", "problem"),
+        (sandbox().refusing_if(libc::SYS_prctl, death_signal, EPERM), "making.death_signal", "warning"),
+    ] {
+        let ended = sandbox.run(["doctor", "--json"]);
+        let report: Value = serde_json::from_str(&ended.stdout).unwrap();
+        let found =
+            report["findings"].as_array().unwrap().iter().find(|finding| finding["id"] == id).unwrap();
+        assert_eq!(found["level"], level, "{found}");
+        assert!(found["advice"].is_string(), "{found}");
+        assert_eq!(ended.status.code(), Some(i32::from(level == "problem")), "{report:#}");
     }
 }
 

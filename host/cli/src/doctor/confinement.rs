@@ -48,7 +48,7 @@ fn seccomp(status: &ProcStatus) -> Finding {
             Finding::note(
                 ID,
                 value,
-                "some system calls may fail or kill; the section events tells which matter",
+                "some system calls may fail or kill; the sections events and making tell which matter",
             )
         }
         Ok(other) => Finding::unknown(ID, format!("mode {other}")),

@@ -23,7 +23,7 @@ fn not_tried(id: &'static str, error: &std::io::Error) -> Finding {
     Finding::warning(
         id,
         format!("not tried: no helper process can be made: {error}"),
-        "`run` cannot make its program either; see limits.processes and cgroup.pids",
+        "`run` cannot make its program either; see the section making",
     )
 }
 

@@ -1,5 +1,7 @@
 //! The table of dynamic symbols, with its names.
 
+use std::collections::HashSet;
+
 use object::{
     LittleEndian as Little,
     elf::{self, SymbolType},
@@ -83,7 +85,16 @@ impl<'data> Symbols<'data> {
                     }
             })
             && globals.all(|symbol| !is_local(symbol))
+            && self.names_are_told_apart(rest)
             && self.hash.leads_to(names)
+    }
+
+    /// A linker asks for a name once, and not if the library has it itself. It may have several versions of one.
+    fn names_are_told_apart(&self, symbols: &[Symbol]) -> bool {
+        let (needed, defined): (Vec<&Symbol>, Vec<&Symbol>) =
+            symbols.iter().partition(|symbol| symbol.is_undefined(Little));
+        let mut names: HashSet<_> = defined.iter().map(|symbol| self.text(symbol.st_name(Little))).collect();
+        needed.iter().all(|symbol| names.insert(self.text(symbol.st_name(Little))))
     }
 }
 

@@ -22,14 +22,10 @@ pub(super) fn are_sound<'data>(image: &Image<'data>, symbols: &Symbols<'data>) -
     let Some(numbers) = image.table::<elf::Versym<Little>>(numbers, symbols.count()) else {
         return false;
     };
-    let mut names = HashSet::new();
     symbols.iter().zip(numbers).all(|(symbol, number)| {
         let index = number.0.get(Little).index();
-        let is_needed = symbol.is_undefined(Little);
-        let known = if is_needed { &needed } else { &defined };
-        // A linker asks for each name once.
-        (index.is_special() || known.contains(&index.0))
-            && (!is_needed || names.insert(symbols.text(symbol.st_name(Little))))
+        let known = if symbol.is_undefined(Little) { &needed } else { &defined };
+        index.is_special() || known.contains(&index.0)
     })
 }
 

@@ -1,0 +1,79 @@
+//! What loophost makes before and when it starts a program, tried: threads, the descriptors for signals, processes.
+
+use std::io;
+
+use loophost::probe::{self, Probe};
+use nix::errno::Errno;
+
+use super::finding::{Finding, Level};
+
+const LIMITS: &str = "see limits.processes and cgroup.pids";
+
+pub(super) fn findings() -> Vec<Finding> {
+    let mut findings = vec![
+        in_helper(
+            "making.thread",
+            probe::thread(),
+            "nothing can run: the C library makes threads by clone3; in the seccomp profile allow it or refuse it with \
+             ENOSYS, which makes the C library use clone",
+        ),
+        in_helper(
+            "making.signalfd",
+            probe::signalfd(),
+            "nothing can run: signals cannot be received; allow signalfd4 in the seccomp profile",
+        ),
+        in_helper(
+            "making.eventfd",
+            probe::eventfd(),
+            "nothing can run: threads cannot wake each other; allow eventfd2 in the seccomp profile",
+        ),
+    ];
+    let child = probe::child();
+    let works = child.works;
+    findings.push(judge(
+        "making.child",
+        Level::Problem,
+        child,
+        "neither `run` nor `batch` can start anything; allow clone, dup3, sigaltstack and execve in the seccomp profile, \
+         or mend what the reason names",
+    ));
+    if works {
+        findings.push(judge(
+            "making.session",
+            Level::Problem,
+            probe::session(),
+            "`batch` cannot start its jobs, each of which leads a session; allow setsid in the seccomp profile",
+        ));
+        findings.push(judge(
+            "making.death_signal",
+            Level::Warning,
+            probe::death_signal(),
+            "what `batch` has started goes on if loophost is killed, and `run --death-signal` fails; allow \
+             prctl(PR_SET_PDEATHSIG) in the seccomp profile",
+        ));
+    }
+    findings
+}
+
+/// Without a process for the trial there is none for a program, or a thread, either.
+fn in_helper(id: &'static str, probe: io::Result<Probe>, advice: &str) -> Finding {
+    match probe {
+        Ok(probe) => judge(id, Level::Problem, probe, advice),
+        Err(error) => {
+            let advice = format!("`run` can make neither thread nor program; {LIMITS}");
+            Finding::problem(id, format!("not tried: no helper process can be made: {error}"), advice)
+        }
+    }
+}
+
+fn judge(id: &'static str, level: Level, probe: Probe, advice: &str) -> Finding {
+    if probe.works {
+        return Finding::ok(id, probe.reason);
+    }
+    // No sandbox, but one more than there may be.
+    let is_shortage =
+        probe.reason.contains(Errno::EAGAIN.desc()) || probe.reason.contains("temporarily unavailable");
+    let advice =
+        if is_shortage { format!("no process or thread more can be made; {LIMITS}") } else { advice.into() };
+    Finding::new(id, level, format!("does not work: {}", probe.reason), advice)
+}
