@@ -85,15 +85,18 @@ impl<'data> Symbols<'data> {
                     }
             })
             && globals.all(|symbol| !is_local(symbol))
-            && self.names_are_told_apart(rest)
+            && self.names_are_told_apart(rest, image)
             && self.hash.leads_to(names)
     }
 
-    /// A linker asks for a name once, and not if the library has it itself. It may have several versions of one.
-    fn names_are_told_apart(&self, symbols: &[Symbol]) -> bool {
+    /// A linker asks for a name once, and not if the library has it itself, unless that is another version: libattr wraps
+    /// functions of libc so.
+    fn names_are_told_apart(&self, symbols: &[Symbol], image: &Image<'_>) -> bool {
+        let has_versions = image.value(elf::DT_VERDEF).is_some();
         let (needed, defined): (Vec<&Symbol>, Vec<&Symbol>) =
             symbols.iter().partition(|symbol| symbol.is_undefined(Little));
-        let mut names: HashSet<_> = defined.iter().map(|symbol| self.text(symbol.st_name(Little))).collect();
+        let defined = defined.iter().filter(|_| !has_versions);
+        let mut names: HashSet<_> = defined.map(|symbol| self.text(symbol.st_name(Little))).collect();
         needed.iter().all(|symbol| names.insert(self.text(symbol.st_name(Little))))
     }
 }
