@@ -100,6 +100,15 @@ fn loops_and_watchers_that_break_the_rules() {
 }
 
 #[test]
+fn a_loop_that_returns_too_early_ends_no_batch_as_if_it_were_done() {
+    let (_folder, folder) = folder();
+    let offer = offer(&copy(MISBEHAVING, &folder), "returns-at-once");
+    let ended = run(loophost(["batch", "--policy", &offer, "echo", ":::", "1", "2"]));
+    assert_eq!((ended.code(), &*ended.stdout), (125, ""), "{ended:?}");
+    assert!(ended.stderr.contains("misbehaving.so: the event loop stopped before"), "{ended:?}");
+}
+
+#[test]
 fn a_watcher_that_keeps_the_handler_for_ever_does_not_keep_loophost() {
     runs("--watcher", MISBEHAVING, "keeps", &["has not told of the exit"]);
 }

@@ -81,8 +81,6 @@ watcher  multi-loop               SIGCHLD for loops in any thread
                                   built in
 watcher  auto                     pidfd if it really works here, else threaded
                                   built in
-policy   limited-policy           the default policy, which makes at most max loops
-                                  PLUGINS/liblimited_policy.so (--plugin-path)
 fixture-abi-minor
     cannot be used: PLUGINS/libloophost_fixture_abi_minor.so: it is built for plugin ABI 0.2; this host has 0.1
     rebuild it with loophost-plugin-api 0.1, or use a loophost with plugin ABI 0.2
@@ -95,6 +93,8 @@ watcher  fixture-good             its base, with another name
 fixture-runs-early
     cannot be used: PLUGINS/libloophost_fixture_runs_early.so: it is built for plugin ABI 0.8; this host has 0.1
     rebuild it with loophost-plugin-api 0.1, or use a loophost with plugin ABI 0.8
+policy   limited-policy           the default policy, which makes at most max loops
+                                  PLUGINS/liblimited_policy.so (--plugin-path)
 policy   poll                     the default policy with loops on poll(2)
                                   PLUGINS/libloophost_poll.so (--plugin-path)
 ";

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{ffi::OsString, num::NonZero, path::PathBuf};
+use std::{ffi::OsString, num::NonZero, path::PathBuf, time::Duration};
 
 use clap::{
     Parser,
@@ -187,7 +187,7 @@ pub(crate) struct Batch {
     #[arg(short, long, value_name = "N|N%", default_value = "100%")]
     pub(crate) jobs: Jobs,
 
-    /// Read the values from FILE instead of standard input
+    /// Read the values from FILE instead of standard input; `-` is standard input
     #[arg(short = 'a', long, value_name = "FILE")]
     pub(crate) arg_file: Option<PathBuf>,
 
@@ -216,13 +216,13 @@ pub(crate) struct Batch {
     #[arg(long, value_name = "now|soon[,fail=N]")]
     pub(crate) halt: Option<Halt>,
 
-    /// End a job that runs longer, such as 90s or 2m; it has failed
-    #[arg(long, value_name = "TIME")]
-    pub(crate) timeout: Option<humantime::Duration>,
+    /// End a job that runs longer, such as 90s or 2m (seconds without a unit; 0 for no limit); it has failed
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
 
     /// How long a job that is to end may take before it is killed
-    #[arg(long, value_name = "TIME", default_value = "5s")]
-    pub(crate) grace: humantime::Duration,
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    pub(crate) grace: Duration,
 
     /// No progress bar, also on a terminal
     #[arg(long)]
@@ -312,8 +312,8 @@ pub(crate) struct Check {
     pub(crate) jobs: Option<NonZero<usize>>,
 
     /// Kill a case that takes longer, such as 90s or 2m; 1m by default
-    #[arg(long, value_name = "TIME")]
-    pub(crate) timeout: Option<humantime::Duration>,
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
 
     /// Run all cases in this process, one after the other, as for a debugger; a crash or a hang ends the check
     #[arg(long, conflicts_with = "jobs")]
@@ -338,6 +338,14 @@ pub(crate) struct CheckCase {
 
     #[arg(long)]
     pub(crate) patience_ms: u64,
+}
+
+/// A length of time with units, or in seconds, as timeout(1) has it.
+fn duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse() {
+        return Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string());
+    }
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write 90s, 2m or 500ms"))
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -59,6 +59,9 @@ pub(crate) fn run(args: &Batch, common: &Args) -> Result<Outcome, Box<dyn Error>
     signals::stop_ignoring_children()?;
     let settings = Settings::begin(common)?;
     let (command, given) = split(&args.command);
+    if given.iter().flatten().any(|value| value == VALUES) {
+        return Err("`:::` stands once, between the command and all values".into());
+    }
     let template = Template::new(command, args.replace.as_deref())?;
     let (values, stdin_is_input) = values(args, given)?;
     let watchdog = Watchdog::default();
@@ -77,8 +80,8 @@ pub(crate) fn run(args: &Batch, common: &Args) -> Result<Outcome, Box<dyn Error>
         keep_order: args.keep_order,
         json: args.json,
         halt: args.halt,
-        timeout: args.timeout.map(Into::into),
-        grace: args.grace.into(),
+        timeout: args.timeout.filter(|timeout| !timeout.is_zero()),
+        grace: args.grace,
         stdin_is_input,
         death_signal: death_signal(),
     };
@@ -102,6 +105,7 @@ fn values(args: &Batch, given: Option<Vec<OsString>>) -> Result<(Values, bool), 
     match (given, &args.arg_file) {
         (Some(_), Some(_)) => Err("values come either from --arg-file or after :::, not from both".into()),
         (Some(values), None) => Ok((Values::Given(values.into_iter()), false)),
+        (None, Some(path)) if path == "-" => Ok((Values::of_stdin(separator)?, true)),
         (None, Some(path)) => {
             let values = Values::of_file(path, separator);
             Ok((values.map_err(|error| format!("{}: {error}", path.display()))?, false))

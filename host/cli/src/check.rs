@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Check, common: &Args) -> Result<Outcome, Box<dyn Error>
     // clap has seen to it: without --list there is one.
     let target = target.ok_or("no plugin was named")?;
     let plan = Plan::new(&target, &selection)?;
-    let timeout = args.timeout.map_or(TIMEOUT, Into::into);
+    let timeout = args.timeout.unwrap_or(TIMEOUT);
     let mut report = Report::new(args.json, is_colored(), &target);
     let mut runner: Box<dyn Runner> = if args.in_process {
         Box::new(in_process::InProcess::new(&target, &settings, timeout))

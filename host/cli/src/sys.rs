@@ -2,5 +2,6 @@
 
 pub(crate) mod exit;
 pub(crate) mod libc_version;
+pub(crate) mod read_now;
 pub(crate) mod signals;
 pub(crate) mod startup;

@@ -129,6 +129,28 @@ fn very_many_jobs_that_cannot_be_started_can_be_interrupted() {
     assert_eq!(started.wait().code(), 128 + libc::SIGTERM);
 }
 
+/// What one of them was told of may be gone when it reads.
+#[test]
+fn several_batches_may_read_the_same_pipe() {
+    let (reader, mut values) = io::pipe().unwrap();
+    let start = |_| {
+        let mut command = batch(&["-a", "-", "echo"]);
+        command.stdin(reader.try_clone().unwrap());
+        Started::new(command)
+    };
+    let batches: Vec<_> = (0..4).map(start).collect();
+    for n in 0..20 {
+        // A line in one call, or two may share it.
+        values.write_all(format!("{n}\n").as_bytes()).unwrap();
+    }
+    let printed = || batches.iter().map(|batch| batch.stdout().lines().count()).sum::<usize>();
+    eventually("all values", || (printed() == 20).then_some(()));
+    for batch in batches {
+        batch.signal(Signal::SIGTERM);
+        assert_eq!(batch.wait().code(), 143);
+    }
+}
+
 #[test]
 fn a_fifo_is_waited_for_and_the_waiting_can_be_interrupted() {
     let folder = tempfile::tempdir().unwrap();

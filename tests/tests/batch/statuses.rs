@@ -12,7 +12,7 @@ use crate::{batch, run};
 
 #[test]
 fn the_statuses() {
-    let table: [(&[&str], i32); 12] = [
+    let table: [(&[&str], i32); 15] = [
         (&["true", ":::", "a"], 0),
         (&["false", ":::", "a"], 123),
         (&["sh", "-c", "kill -9 $$", ":::", "a"], 123),
@@ -24,6 +24,9 @@ fn the_statuses() {
         (&["--policy", "nonexistent", "true", ":::", "a"], 125),
         (&["--halt", "later", "true", ":::", "a"], 125),
         (&["-j0", "true", ":::", "a"], 125),
+        (&["", ":::", "a"], 125),
+        (&["true", ":::", "a", ":::", "b"], 125),
+        (&["--timeout", "0", "sh", "-c", "sleep 0.1", ":::", "a"], 0),
         (&[], 125),
     ];
     for (args, expected) in table {

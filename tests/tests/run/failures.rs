@@ -113,7 +113,8 @@ fn a_loop_that_fails_leaves_no_program_behind() {
     started.signal(Signal::SIGUSR1);
     let ended = started.wait();
     assert_eq!(ended.status.code(), Some(125), "{}", ended.stderr);
-    assert_eq!(ended.stderr, "loophost: this loop has had enough\n");
+    let file = plugins.file("libloophost_fixture_failing_loop.so");
+    assert_eq!(ended.stderr, format!("loophost: {}: this loop has had enough\n", file.display()));
     eventually("the end of the program", || {
         proc::stat(program).is_none_or(|stat| stat.state == 'Z').then_some(())
     });

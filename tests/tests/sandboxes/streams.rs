@@ -1,7 +1,7 @@
 //! Standard streams that are closed, full, or have nobody at the other end.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, PipeReader, PipeWriter, Write},
     os::{fd::AsRawFd, unix::process::CommandExt},
     process::Command,
@@ -11,6 +11,7 @@ use loophost_tests::{Started, eventually, loophost, proc, run};
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
     sys::signal::Signal,
+    unistd::Pid,
 };
 
 use crate::{promise::refused, sandbox::Sandbox};
@@ -39,6 +40,11 @@ fn full() -> (PipeReader, PipeWriter) {
     while writer.write(&[b'.'; 4096]).is_ok() {}
     fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
     (reader, writer)
+}
+
+fn has_thread(process: Pid, name: &str) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    tasks.flat_map(|task| fs::read_to_string(task.path().join("comm"))).any(|comm| comm.trim_end() == name)
 }
 
 /// Makes `file` the descriptor `number` of a command.
@@ -161,17 +167,25 @@ fn nobody_has_to_read_the_log() {
 
 #[test]
 fn nobody_has_to_read_the_log_soon() {
-    for args in [&["run", "--", "/no/such/program"][..], &["batch", "/no/such/program", ":::", "1"]] {
-        let (_reader, writer) = full();
-        let mut command = loophost(args);
-        redirect(&mut command, writer, 2);
-        assert_eq!(run(command).code(), 127);
-    }
+    let (_reader, writer) = full();
+    let mut command = loophost(["run", "--", "/no/such/program"]);
+    redirect(&mut command, writer, 2);
+    assert_eq!(run(command).code(), 127);
+
     let (_reader, writer) = full();
     let mut command = loophost(["--log", "trace", "run", "--", "sleep", "600"]);
     redirect(&mut command, writer, 2);
     let started = Started::new(command);
     eventually("the program", || proc::children(started.pid()).pop());
+    started.signal(Signal::SIGTERM);
+    assert_eq!(started.wait().code(), 143);
+
+    // A batch waits until what it has to say was read, as for its jobs' output; a signal ends it all the same.
+    let (_reader, writer) = full();
+    let mut command = loophost(["batch", "/no/such/program", ":::", "1"]);
+    redirect(&mut command, writer, 2);
+    let started = Started::new(command);
+    eventually("the writer", || has_thread(started.pid(), "loophost-writer").then_some(()));
     started.signal(Signal::SIGTERM);
     assert_eq!(started.wait().code(), 143);
 }

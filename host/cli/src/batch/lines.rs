@@ -10,9 +10,10 @@ use std::{
 };
 
 use loophost::Fd;
-use nix::{errno::Errno, unistd::read};
+use nix::{sys::stat::fstat, unistd::read};
 
 use super::values::Next;
+use crate::sys::read_now::read_now;
 
 /// The longest value: Linux gives no program a longer argument (`MAX_ARG_STRLEN`, which counts the zero byte at its end).
 pub(super) const LONGEST: usize = 128 * 1024 - 1;
@@ -26,6 +27,8 @@ const CHUNK: usize = 64 * 1024;
 pub(super) struct Lines {
     /// The stream.
     input: OwnedFd,
+    /// Whether reading it never waits for anybody, and so is not to be asked whether it would.
+    is_file: bool,
     /// What ends a value.
     separator: u8,
     /// What was read and not given yet.
@@ -42,33 +45,43 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn new(input: OwnedFd, separator: u8) -> Self {
-        Self { input, separator, buffer: Vec::new(), start: 0, searched: 0, skips: false, at_end: false }
+        let is_file = fstat(&input).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFREG);
+        Self {
+            input,
+            is_file,
+            separator,
+            buffer: Vec::new(),
+            start: 0,
+            searched: 0,
+            skips: false,
+            at_end: false,
+        }
     }
 
     pub(super) fn fd(&self) -> Fd {
         self.input.as_raw_fd().into()
     }
 
-    /// Reads once.
+    /// Reads once. Another process that reads from the same pipe may have been faster: then there is nothing yet.
     pub(super) fn fill(&mut self) -> io::Result<()> {
         self.buffer.drain(..self.start);
         self.searched -= self.start;
         self.start = 0;
         let length = self.buffer.len();
         self.buffer.resize(length + CHUNK, 0);
-        let result = loop {
-            match read(self.input.as_fd(), &mut self.buffer[length..]) {
-                Err(Errno::EINTR) => {}
-                result => break result,
-            }
-        };
-        self.buffer.truncate(length + result.unwrap_or(0));
+        let result = self.read(length);
+        self.buffer.truncate(length + *result.as_ref().unwrap_or(&0));
         match result {
-            Ok(0) => self.at_end = true,
-            Ok(_) | Err(Errno::EAGAIN) => {}
-            Err(errno) => return Err(errno.into()),
+            Ok(count) => self.at_end = count == 0,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error) => return Err(error),
         }
         Ok(())
+    }
+
+    fn read(&mut self, start: usize) -> io::Result<usize> {
+        let buffer = &mut self.buffer[start..];
+        if self.is_file { Ok(read(&self.input, buffer)?) } else { read_now(self.input.as_fd(), buffer) }
     }
 
     pub(super) fn next(&mut self) -> Next {

@@ -49,18 +49,26 @@ impl Runner {
     /// Runs all jobs.
     pub(super) fn run(self: &Rc<Self>) -> Result<Outcome, Box<dyn StdError>> {
         let ran = self.run_loop();
+        if ran.is_err() {
+            // Programs that nobody supervises must not go on behind their starter's back.
+            self.state().running.values_mut().for_each(Job::kill);
+        }
         self.state().writer.finish(LAST_WORDS);
         ran?;
         Ok(self.state().outcome())
     }
 
-    fn run_loop(self: &Rc<Self>) -> Result<(), Error> {
+    fn run_loop(self: &Rc<Self>) -> Result<(), Box<dyn StdError>> {
         let news = self.state().writer.news();
         self.event_loop.add_reader(news, self.repeat(|this, _| this.on_news()))?;
         self.event_loop.set_exception_handler(Some(self.repeat(|this, event| this.on_exception(event))))?;
         self.event_loop.call_soon(self.once(|this, _| this.begin()))?;
         self.event_loop.run_forever()?;
-        self.event_loop.remove_reader(news).map(drop)
+        if !self.state().is_over() {
+            return Err("the event loop stopped before all jobs had ended".into());
+        }
+        self.event_loop.remove_reader(news)?;
+        Ok(())
     }
 
     fn state(&self) -> RefMut<'_, State> {
@@ -306,7 +314,9 @@ impl Runner {
 }
 
 fn output_lost(seq: u64, error: &io::Error) -> String {
-    format!("keeping the output of job {seq}: {error}")
+    let folder = std::env::temp_dir();
+    let folder = folder.display();
+    format!("keeping the output of job {seq} in {folder}: {error}; TMPDIR may name another folder")
 }
 
 /// Whether loophost's starter has taken precautions against a signal: `nohup`, or a shell without job control that has

@@ -33,6 +33,9 @@ impl Template {
         if command.is_empty() {
             return Err("no program was given");
         }
+        if command[0].is_empty() {
+            return Err("the program's name is empty");
+        }
         if place.is_some_and(OsStr::is_empty) {
             return Err("what --replace replaces is empty");
         }
@@ -116,7 +119,7 @@ mod tests {
         assert_eq!(filled(&["echo", "{#}"], "x"), ["echo", "7", "x"]);
         assert_eq!(filled(&["{}"], "true"), ["true"]);
         assert_eq!(filled(&["a{b}{", "}"], "{}"), ["a{b}{", "}", "{}"]);
-        assert_eq!(filled(&["", "x"], "y"), ["", "x", "y"]);
+        assert_eq!(filled(&["x", ""], "y"), ["x", "", "y"]);
     }
 
     #[test]
@@ -135,5 +138,6 @@ mod tests {
         assert!(template("ls").has_fixed_program());
         assert!(!template("./{}").has_fixed_program());
         assert!(Template::new(&[], None).is_err());
+        assert!(Template::new(&["".into()], None).is_err());
     }
 }

@@ -68,8 +68,8 @@ impl Values {
         }
     }
 
-    /// Reads once. That waits, if the descriptor is not ready; standard input is never made non-blocking, for others may
-    /// hold it too.
+    /// Reads once, and waits for nobody but terminals. Standard input is never made non-blocking, for others may hold it
+    /// too.
     ///
     /// # Errors
     /// It cannot be read; the message says what.
