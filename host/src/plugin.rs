@@ -23,7 +23,7 @@
 //! by (dynamic table, symbols, their hashes and versions), or in its descriptor. Once its code runs, a panic in it becomes
 //! an error. What is left can end the process or keep it from going on:
 //! - wrong bytes in code and data, relocations for another place or symbol, other names of functions that do exist, and
-//!   constructors (`.init_array`) of a plugin that fits;
+//!   constructors (`DT_INIT`, `.init_array`) of a plugin that fits;
 //! - a panic in a drop while another panic unwinds, which Rust answers with an abort; overflow of the stack; unsafe code;
 //! - a file that is written to while it is mapped: plugins are replaced by renaming a new file over the old one;
 //! - a method that never returns, as a `run_forever` that ignores `stop` does.

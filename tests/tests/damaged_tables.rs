@@ -38,6 +38,8 @@ struct Change {
 const HEADER: [u8; 15] = [8, 8, 2, 2, 4, 8, 8, 8, 4, 2, 2, 2, 2, 2, 2];
 const SEGMENTS: [u8; 8] = [4, 4, 8, 8, 8, 8, 8, 8];
 const DYNAMIC: [u8; 2] = [8, 8];
+/// Tags whose value is the address of a function, and may be that of any.
+const IS_CODE: [u64; 2] = [elf::DT_INIT.0 as u64, elf::DT_FINI.0 as u64];
 const SYMBOLS: [u8; 6] = [4, 1, 1, 2, 8, 8];
 const NUMBERS: [u8; 1] = [2];
 /// An entry of this table has two fields of two bytes, here or there; this is the smaller.
@@ -73,7 +75,7 @@ impl Table {
     /// Each field with each value that may be special.
     fn changes(&self, file: &File) -> Vec<Change> {
         let mut changes = Vec::new();
-        let mut at = self.start;
+        let (mut at, mut before) = (self.start, 0);
         for width in self.fields.iter().cycle() {
             let mut bytes = [0; 8];
             if at + u64::from(*width) > self.start + self.size {
@@ -82,15 +84,19 @@ impl Table {
             file.read_exact_at(&mut bytes[..usize::from(*width)], at).unwrap();
             let (was, max) = (u64::from_le_bytes(bytes), u64::MAX >> (64 - 8 * width));
             let page = 1 << 12;
-            let mut values = vec![0, 1, max, max >> 1, was.wrapping_add(1) & max, was.wrapping_sub(1) & max];
-            // A symbol's name would become that of another function, which is there and called.
-            if self.name != "symbols" || *width != SYMBOLS[0] {
-                values.extend([was ^ 0x80, was.wrapping_add(page) & max, was.wrapping_sub(page) & max]);
+            let mut values = vec![0, 1, max, max >> 1];
+            if !(self.name == "dynamic" && IS_CODE.contains(&before)) {
+                values.extend([was.wrapping_add(1) & max, was.wrapping_sub(1) & max]);
+                // A symbol's name would become that of another function, which is there and called.
+                if self.name != "symbols" || *width != SYMBOLS[0] {
+                    values.extend([was ^ 0x80, was.wrapping_add(page) & max, was.wrapping_sub(page) & max]);
+                }
             }
             values.retain(|value| *value != was);
             let change = |becomes| Change { table: self.name, at, width: *width, was, becomes };
             changes.extend(values.into_iter().map(change));
             at += u64::from(*width);
+            before = was;
         }
         changes
     }

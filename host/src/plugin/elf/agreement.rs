@@ -163,10 +163,10 @@ impl Halves<'_> {
                 _ => false,
             }
         };
-        // These are the starts of `.init` and `.fini`.
+        // A linker may be told of another function than that at the start of `.init`.
         let is_code = |address: u64| {
             let code = |section: &&Section| section.sh_flags(Little).contains(elf::SHF_EXECINSTR);
-            self.allocated().filter(code).any(|section| place(section).start == address)
+            self.allocated().filter(code).any(|section| place(section).contains(&address))
         };
         let has_end_mark = self.image.entries().count() < self.image.dynamic.len();
         has_end_mark
