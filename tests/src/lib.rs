@@ -10,6 +10,7 @@ pub mod pty;
 mod requirement;
 mod setup;
 mod started;
+pub mod suite;
 pub mod witness;
 
 use std::{

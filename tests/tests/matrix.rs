@@ -1,0 +1,91 @@
+//! Children on every policy, with every watcher, in every profile of asyncio: the cross product. In one process and in the
+//! main thread, to which asyncio's watchers belong. `sandboxes` has them where pidfds are forbidden.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{env, process::ExitCode};
+
+use loophost::{
+    Options, PolicyHandle, WatcherHandle, builtin,
+    plugin::{self, Plugin},
+    policy::{self, DefaultEventLoopPolicy, Deprecation, Profile},
+    testing::HostHarness,
+};
+use loophost_testkit::Subject;
+use loophost_tests::{cdylib, suite, trust};
+
+/// The plugins that bring policies.
+const POLICIES: [&str; 3] = ["selector-policy", "loophost-poll", "limited-policy"];
+/// That which brings a watcher.
+const WATCHER: &str = "quiet-watcher";
+
+/// One of those that are compared: built in, or out of a file.
+#[derive(Clone, Copy)]
+enum Source {
+    BuiltIn(&'static str),
+    File(&'static str, &'static Plugin),
+}
+
+impl Source {
+    fn of_file(package: &'static str) -> Self {
+        Self::File(package, plugin::load(&cdylib(package), &trust()).unwrap())
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::BuiltIn(name) | Self::File(name, _) => name,
+        }
+    }
+
+    fn policy(self, profile: Profile) -> PolicyHandle {
+        let default = PolicyHandle::new(DefaultEventLoopPolicy::new().with_profile(profile));
+        match self {
+            Self::BuiltIn(_) => default,
+            Self::File(_, plugin) => plugin.new_policy(None, &Options::new(), Some(default)).unwrap(),
+        }
+    }
+
+    fn watcher(self) -> WatcherHandle {
+        match self {
+            Self::BuiltIn(name) => builtin::watchers::new(name, &Options::new()).unwrap(),
+            Self::File(_, plugin) => plugin.new_watcher(None, &Options::new(), None).unwrap(),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    if env::args().any(|argument| argument == "--list") {
+        return ExitCode::SUCCESS;
+    }
+    Deprecation::ALL.into_iter().for_each(Deprecation::silence);
+    let policies: Vec<_> =
+        [Source::BuiltIn("default")].into_iter().chain(POLICIES.map(Source::of_file)).collect();
+    let watchers: Vec<_> =
+        builtin::WATCHERS.map(Source::BuiltIn).into_iter().chain([Source::of_file(WATCHER)]).collect();
+    let harness = HostHarness::new();
+    let mut failed = 0;
+    for profile in Profile::ALL {
+        policy::set_profile(profile);
+        for policy in &policies {
+            failed += check(&harness, profile, *policy, None);
+            for watcher in &watchers {
+                failed += check(&harness, profile, *policy, Some(*watcher));
+            }
+        }
+    }
+    println!("{failed} cases failed");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(101) }
+}
+
+/// One cell: `None` is the watcher that the policy makes itself. How many cases have failed.
+fn check(harness: &HostHarness, profile: Profile, policy: Source, watcher: Option<Source>) -> usize {
+    let name = format!("{profile} {} {}", policy.name(), watcher.map_or("its own", Source::name));
+    let make = || {
+        let policy = policy.policy(profile);
+        if let Some(watcher) = watcher {
+            policy.set_child_watcher(Some(watcher.watcher()))?;
+        }
+        Ok(policy)
+    };
+    suite::check(&name, harness, &Subject::Policy(&make), |case| case.name().starts_with("subprocess/"))
+}
