@@ -294,6 +294,33 @@ fn a_child_may_be_started_for_the_loop_of_another_thread() {
     }
 }
 
+/// The loop that runs where the child is started is not the one that is told, and may be gone before that.
+#[test]
+fn a_child_may_be_started_inside_another_loop() {
+    for name in BUILT_IN {
+        let watcher = loophost::builtin::watchers::new(name, &loophost::Options::new()).unwrap();
+        let _turn = with_watcher(watcher.clone());
+        let (here, told, exits) = (new_loop(), new_loop(), Exits::default());
+        watcher.attach_loop(Some(here.clone())).unwrap();
+        let (handler, target) = (exits.handler(), told.clone());
+        let start = Callback::new(move |_| {
+            let child =
+                subprocess_exec(&target, sh("read line; exit 3").stdin(Stdio::Pipe), handler).unwrap();
+            // Its input ends with this.
+            drop(child);
+            Ok(())
+        });
+        here.call_soon(start).unwrap();
+        here.run_once(Some(Duration::ZERO)).unwrap();
+        watcher.attach_loop(Some(told.clone())).unwrap();
+        here.close().unwrap();
+        run_until(&told, name, || exits.len() > 0);
+        assert_eq!(exits.only().1, 3, "{name}");
+        watcher.close().unwrap();
+        told.close().unwrap();
+    }
+}
+
 /// The loop could not give the child to the watcher any more.
 #[test]
 fn a_child_whose_loop_closes_before_it_was_registered_is_reaped() {

@@ -9,7 +9,9 @@ use super::{
     prepare::{self, Pipes, Ready},
     table::{self, Process},
 };
-use crate::{Callback, Error, ErrorCode, LoopHandle, WatcherHandle, builtin::watchers, policy, services};
+use crate::{
+    Callback, Error, ErrorCode, LoopHandle, WatcherHandle, builtin::watchers, host, policy, services,
+};
 
 /// Starts a process that no watcher knows yet.
 ///
@@ -81,9 +83,14 @@ impl Registration {
     /// Registers with the watcher, or else with the next one in the chain.
     ///
     /// A watcher that takes children only where their loop runs (`PidfdChildWatcher` for the loop of another thread,
-    /// `MultiLoopChildWatcher`) gets this one there: asyncio's users would write `run_coroutine_threadsafe`.
+    /// `MultiLoopChildWatcher`) gets this one there: asyncio's users would write `run_coroutine_threadsafe`. So does any
+    /// watcher if another loop runs here, for it might watch the child there, and that loop may be closed first.
     fn run(mut self) -> Result<(), Error> {
         self.block.pid = self.process.pid().into();
+        let event_loop = self.delivery.event_loop();
+        if host::current_loop().is_some_and(|running| !running.same(event_loop)) && !event_loop.is_closed() {
+            return self.run_on_loop();
+        }
         let Err(error) = self.add_to(&self.block.watcher) else { return Ok(()) };
         let has_loop_elsewhere =
             matches!(error.code(), ErrorCode::NO_RUNNING_LOOP | ErrorCode::WRONG_THREAD | ErrorCode::BUSY);

@@ -34,7 +34,9 @@ pub(super) fn peek(pid: i32) -> io::Result<Waited> {
     match fs::read_to_string(format!("/proc/{pid}/stat")) {
         // The name in parentheses may contain anything, parentheses too.
         Ok(stat) if stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('Z')) => {
-            Ok(Waited::Exited(ChildExit::new(0)))
+            // Its first thread is over. The process is when the others are too.
+            let threads = fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+            Ok(if threads > 1 { Waited::Alive } else { Waited::Exited(ChildExit::new(0)) })
         }
         Ok(_) => Ok(Waited::Alive),
         // ESRCH: it went between opening and reading.

@@ -4,7 +4,7 @@ use libc::{EINVAL, ENOMEM, ENOSPC, ENOSYS, EPERM, SIGSYS};
 use loophost_tests::{Plugins, loophost};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use std::os::unix::process::ExitStatusExt;
+use std::{os::unix::process::ExitStatusExt, process::Command};
 
 use crate::{
     promise::{Options, args, batch, kept, on_default, on_poll, plugins, refused},
@@ -122,6 +122,30 @@ fn without_waitid_statuses_are_right() {
         for options in on_both(&plugins) {
             let said = kept(&sandbox, &options).concat();
             assert_eq!(said.is_empty(), !asks_for("pidfd", &options), "{options:?}: {said}");
+        }
+    }
+}
+
+/// Such a process is a zombie to whoever looks at its pid, and lives.
+#[test]
+fn without_waitid_a_program_may_outlive_its_first_thread() {
+    if !filters_work() {
+        return;
+    }
+    const SOURCE: &str = "#include <pthread.h>\n#include <stdlib.h>\n#include <unistd.h>\n\
+        static void *rest(void *unused) { usleep(300000); exit(7); }\n\
+        int main(void) { pthread_t thread; pthread_create(&thread, 0, rest, 0); pthread_exit(0); }\n";
+    let folder = tempfile::tempdir().unwrap();
+    let (source, program) = (folder.path().join("outlives.c"), folder.path().join("outlives"));
+    std::fs::write(&source, SOURCE).unwrap();
+    // The linker that Rust uses too.
+    let compiled = Command::new("cc").arg("-pthread").arg("-o").arg(&program).arg(&source).status().unwrap();
+    assert!(compiled.success());
+    for sandbox in refusals(libc::SYS_waitid) {
+        for watcher in ["auto", "pidfd", "threaded", "safe", "fast", "multi-loop"] {
+            let mut command = loophost(["--log", "error", "run", "--watcher", watcher, "--"]);
+            command.arg(&program);
+            assert_eq!(sandbox.run_command(command).status.code(), Some(7), "{watcher}");
         }
     }
 }

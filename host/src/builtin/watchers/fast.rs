@@ -131,6 +131,11 @@ impl ChildWatcher for FastChildWatcher {
             (state.handlers.insert(pid, callback), state.zombies.contains_key(&pid))
         };
         drop(replaced);
+        // Closed in between: nobody would look at it any more.
+        if let Err(error) = self.bound.check_attached() {
+            drop(self.remove_child_handler(pid.into()));
+            return Err(error);
+        }
         match wait::peek(pid) {
             _ if is_zombie => self.bound.look(News::Signal),
             Ok(Waited::Alive) => {}

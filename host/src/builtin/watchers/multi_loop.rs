@@ -88,6 +88,11 @@ impl ChildWatcher for MultiLoopChildWatcher {
         };
         let replaced = lock(&self.state.get().shared.children).insert(pid, Handler { event_loop, callback });
         drop(replaced);
+        // Closed in between: nobody would look at it any more.
+        if let Err(error) = self.check_active() {
+            drop(self.remove_child_handler(pid.into()));
+            return Err(error);
+        }
         // Its signal may have come already.
         self.state.get().shared.look_at(pid);
         Ok(())

@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsRawFd, OwnedFd},
     sync::{
         Arc, Mutex, Weak,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::SeqCst},
     },
 };
 
@@ -215,7 +215,12 @@ impl Source {
                 self.event_loop.call_soon_threadsafe(Callback::new(move |_| reader.exited()))?;
             }
         }
-        self.registered.store(true, Relaxed);
+        self.registered.store(true, SeqCst);
+        // Closed before that was seen: then nobody has taken the handler back.
+        if self.event_loop.is_closed() {
+            let message = format!("loop {} was closed", self.event_loop.name());
+            return Err(Error::new(ErrorCode::LOOP_CLOSED, message));
+        }
         Ok(())
     }
 
@@ -253,7 +258,7 @@ impl Reader {
 impl Drop for Reader {
     /// Dropped with its handler still there: it was the loop that dropped it.
     fn drop(&mut self) {
-        if !self.source.registered.load(Relaxed) {
+        if !self.source.registered.load(SeqCst) {
             return;
         }
         let Some(callback) = self.shared.upgrade().and_then(|shared| shared.take(&self.source)) else {

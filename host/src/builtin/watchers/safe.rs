@@ -62,6 +62,11 @@ impl ChildWatcher for SafeChildWatcher {
         self.bound.check_attached()?;
         let replaced = lock(&self.bound.scanner().0).insert(pid, callback);
         drop(replaced);
+        // Closed in between: nobody would look at it any more.
+        if let Err(error) = self.bound.check_attached() {
+            drop(self.remove_child_handler(pid.into()));
+            return Err(error);
+        }
         // Its signal may have come already.
         if has_exited(pid) {
             self.bound.look(News::Signal);

@@ -1,15 +1,18 @@
 //! `ThreadedChildWatcher`: one thread for each child. Needs no loop and nothing of the kernel.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     io,
     os::fd::{AsFd, OwnedFd},
     sync::{Arc, Mutex},
+    thread,
+    time::Duration,
 };
 
 use super::report::{reap, report};
 use crate::{
     Callback, ChildWatcher, Error, Fd, LoopHandle,
+    host::Reaped,
     process::{lock, spawn_small_thread, valid_pid},
     sys::{
         per_process::PerProcess,
@@ -17,6 +20,9 @@ use crate::{
         wait::{self, Waited},
     },
 };
+
+/// Before it is tried again to wait for a child.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// One thread for each child, which waits for it (asyncio: `ThreadedChildWatcher`).
 ///
@@ -136,13 +142,30 @@ impl Drop for ThreadedChildWatcher {
 impl Shared {
     /// The thread.
     fn wait(&self, pid: i32, pidfd: Option<OwnedFd>, thread: u64) {
-        if let Err(error) = until_exited(pid, pidfd.as_ref()) {
-            tracing::warn!("waiting for process {pid}: {error}");
+        loop {
+            if let Err(error) = until_exited(pid, pidfd.as_ref()) {
+                tracing::warn!("waiting for process {pid}: {error}");
+            }
+            // Taken out first: whoever has the handler has the status.
+            let Some(callback) = self.take(pid, thread) else { return };
+            match reap(pid) {
+                // The wait has failed, or has ended too early.
+                Reaped::StillAlive => self.put_back(pid, Handler { thread, callback }),
+                end => {
+                    if let Err(error) = report(pid, end, callback) {
+                        tracing::error!("the handler of process {pid} failed: {error}");
+                    }
+                    return;
+                }
+            }
+            thread::sleep(PAUSE);
         }
-        drop(pidfd);
-        let Some(callback) = self.take(pid, thread) else { return };
-        if let Err(error) = report(pid, reap(pid), callback) {
-            tracing::error!("the handler of process {pid} failed: {error}");
+    }
+
+    /// A handler that was added meanwhile stays instead, and has a thread of its own.
+    fn put_back(&self, pid: i32, handler: Handler) {
+        if let Entry::Vacant(place) = lock(&self.state).handlers.entry(pid) {
+            place.insert(handler);
         }
     }
 
