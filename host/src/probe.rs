@@ -13,6 +13,7 @@ use nix::{
 
 use crate::sys::{
     descriptor_helper, epoll_helper, forked_helper::Ended, io_uring_helper, spawn::Trial, thread_helper,
+    wait_helper,
 };
 
 /// What a probe has found.
@@ -70,6 +71,15 @@ pub fn eventfd() -> io::Result<Probe> {
     Ok(judge("eventfd2", descriptor_helper::eventfd()?))
 }
 
+/// Whether one may wait for a child and leave its status in place. Where that is refused, children are looked for in
+/// `/proc`; where it kills, nothing can be supervised.
+///
+/// # Errors
+/// No helper could be forked, so nothing was tried.
+pub fn wait() -> io::Result<Probe> {
+    Ok(judge("waitid", wait_helper::run()?))
+}
+
 /// Whether a process can be started, as [`process::spawn`](crate::process::spawn) does it. None is: the program does not
 /// exist.
 pub fn child() -> Probe {
@@ -118,9 +128,15 @@ mod tests {
     fn what_the_built_in_loop_is_made_of_works() {
         let probe = epoll().unwrap();
         assert!(probe.works, "{probe:?}");
-        for probe in
-            [thread().unwrap(), signalfd().unwrap(), eventfd().unwrap(), child(), session(), death_signal()]
-        {
+        for probe in [
+            thread().unwrap(),
+            signalfd().unwrap(),
+            eventfd().unwrap(),
+            wait().unwrap(),
+            child(),
+            session(),
+            death_signal(),
+        ] {
             assert!(probe.works, "{probe:?}");
         }
     }

@@ -24,3 +24,4 @@ pub(crate) mod thread;
 pub(crate) mod thread_helper;
 pub(crate) mod wait;
 mod wait4;
+pub(crate) mod wait_helper;

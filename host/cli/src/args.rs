@@ -4,7 +4,7 @@ use std::{ffi::OsString, num::NonZero, path::PathBuf, time::Duration};
 
 use clap::{
     Parser,
-    builder::{PossibleValuesParser, TypedValueParser},
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
 use loophost::policy::{Deprecation, Profile};
 use nix::sys::signal::Signal;
@@ -369,7 +369,11 @@ fn signal(text: &str) -> Result<i32, String> {
 
 /// The profiles, so that help and completions list them.
 fn profile() -> impl TypedValueParser<Value = Profile> {
-    PossibleValuesParser::new(Profile::ALL.map(Profile::version)).try_map(|version| version.parse())
+    let versions = Profile::ALL.map(|profile| match profile {
+        Profile::V3_9 => PossibleValue::new("3.9").aliases(["3.10", "3.11"]),
+        other => PossibleValue::new(other.version()),
+    });
+    PossibleValuesParser::new(versions).try_map(|version| version.parse())
 }
 
 /// The same for the codes of deprecations.

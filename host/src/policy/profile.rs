@@ -117,10 +117,14 @@ impl FromStr for Profile {
     type Err = Error;
 
     fn from_str(version: &str) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|profile| profile.version() == version).ok_or_else(|| {
-            let known = Self::ALL.map(Self::version).join(", ");
-            Error::invalid_argument(format!("there is no profile {version}; choose one of {known}"))
-        })
+        // The same in all that a profile is about.
+        let as_3_9 = matches!(version, "3.10" | "3.11").then_some(Self::V3_9);
+        as_3_9.or_else(|| Self::ALL.into_iter().find(|profile| profile.version() == version)).ok_or_else(
+            || {
+                let known = Self::ALL.map(Self::version).join(", ");
+                Error::invalid_argument(format!("there is no profile {version}; choose one of {known}"))
+            },
+        )
     }
 }
 
@@ -146,6 +150,7 @@ mod tests {
         for profile in Profile::ALL {
             assert_eq!(profile.version().parse::<Profile>().unwrap(), profile);
         }
+        assert_eq!("3.11".parse::<Profile>().unwrap(), Profile::V3_9);
         let error = "3.14".parse::<Profile>().unwrap_err();
         assert_eq!(error.message(), "there is no profile 3.14; choose one of 3.7, 3.8, 3.9, 3.12");
     }

@@ -339,6 +339,7 @@ fn doctor_survives_what_it_examines() {
         libc::SYS_clone3,
         libc::SYS_memfd_create,
         libc::SYS_timerfd_create,
+        libc::SYS_waitid,
     ] {
         for sandbox in refused_and_killing(call) {
             for json in [None, Some("--json")] {

@@ -28,6 +28,7 @@ pub(super) fn findings() -> Vec<Finding> {
             "nothing can run: threads cannot wake each other; allow eventfd2 in the seccomp profile",
         ),
     ];
+    findings.push(wait());
     let child = probe::child();
     let works = child.works;
     findings.push(judge(
@@ -53,6 +54,25 @@ pub(super) fn findings() -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// Where it is only refused there is another way.
+fn wait() -> Finding {
+    const ID: &str = "making.wait";
+    let kills = |probe: &Probe| probe.reason.contains("kills");
+    match probe::wait() {
+        Ok(probe) if !probe.works && !kills(&probe) => judge(
+            ID,
+            Level::Warning,
+            probe,
+            "exits are looked for in /proc a hundred times a second; allow waitid in the seccomp profile",
+        ),
+        probe => in_helper(
+            ID,
+            probe,
+            "loophost is killed when its first program ends; allow waitid in the seccomp profile, or refuse it with EPERM",
+        ),
+    }
 }
 
 /// Without a process for the trial there is none for a program, or a thread, either.
