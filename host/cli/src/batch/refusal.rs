@@ -5,7 +5,7 @@ use loophost::process::{SpawnError, SpawnErrorKind};
 /// For whom a program could not be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// For nobody at the moment: a job that ends will give back what was missing.
+    /// For nobody at the moment: what was missing may come back, when a job ends if one runs.
     ForNow,
     /// For this job; another one may do.
     OfThisOne,
@@ -14,11 +14,11 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// `has_fixed_program`: all jobs run the same one; `has_others`: some do so now.
-    pub(super) fn new(error: &SpawnError, has_fixed_program: bool, has_others: bool) -> Self {
+    /// `has_fixed_program`: all jobs run the same one; `may_wait`: something may come back.
+    pub(super) fn new(error: &SpawnError, has_fixed_program: bool, may_wait: bool) -> Self {
         match (error, errno(error)) {
             (SpawnError::Os { .. }, Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE)) => {
-                if has_others {
+                if may_wait {
                     Self::ForNow
                 } else {
                     Self::OfAll

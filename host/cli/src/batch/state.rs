@@ -54,6 +54,8 @@ pub(super) struct State {
     pub(super) held: Option<OsString>,
     /// No job is started until one has ended.
     pub(super) is_short: bool,
+    /// How often a job could not be started since the last one that was, with none running.
+    pub(super) attempts: u32,
     /// Whether there are no more values.
     input_ended: bool,
     /// Whether the loop watches the input.
@@ -100,6 +102,7 @@ impl State {
             ended: 0,
             held: None,
             is_short: false,
+            attempts: 0,
             input_ended: false,
             waits_for_input: false,
             input_is_ready: false,

@@ -1,6 +1,10 @@
 //! How jobs begin.
 
-use std::{ffi::OsString, rc::Rc, time::Instant};
+use std::{
+    ffi::OsString,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use loophost::{
     Error,
@@ -19,6 +23,12 @@ use crate::{
     exit_status::Outcome,
 };
 
+/// How often it is tried to start a job while none runs that could give back what is missing. What a job has held may
+/// come back a moment after its end: a thread that has waited for it, its output being written.
+const ATTEMPTS: u32 = 20;
+/// Between two of those.
+const PAUSE: Duration = Duration::from_millis(50);
+
 impl Runner {
     pub(super) fn start(self: &Rc<Self>, value: OsString) -> Result<(), Error> {
         let (seq, command) = {
@@ -34,6 +44,7 @@ impl Runner {
                 let (job, kept) = Job::new(child, record, started);
                 let mut state = self.state();
                 state.started = seq;
+                state.attempts = 0;
                 state.running.insert(seq, job);
                 drop(state);
                 kept.or_else(|error| self.lose_output(seq, &error))?;
@@ -47,11 +58,17 @@ impl Runner {
     fn refuse(self: &Rc<Self>, value: OsString, mut record: Record, error: &SpawnError) -> Result<(), Error> {
         let mut state = self.state();
         let has_fixed_program = state.plan.template.has_fixed_program();
-        match Refusal::new(error, has_fixed_program, !state.running.is_empty()) {
+        let is_alone = state.running.is_empty();
+        match Refusal::new(error, has_fixed_program, !is_alone || state.attempts < ATTEMPTS) {
             Refusal::ForNow => {
                 state.held = Some(value);
                 state.is_short = true;
-                Ok(())
+                if !is_alone {
+                    return Ok(());
+                }
+                state.attempts += 1;
+                drop(state);
+                self.event_loop.call_later(PAUSE, self.once(|this, _| this.try_again())).map(drop)
             }
             Refusal::OfAll => {
                 state.writer.say(error.to_string());
@@ -65,6 +82,12 @@ impl Runner {
                 self.fail_job(record)
             }
         }
+    }
+
+    /// Nobody has given anything back, but somebody may have.
+    fn try_again(self: &Rc<Self>) -> Result<(), Error> {
+        self.state().is_short = false;
+        self.pump()
     }
 
     /// A value is longer than any program's argument may be.
