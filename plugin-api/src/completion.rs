@@ -1,4 +1,5 @@
-//! Operations for completion loops. No loop implements them yet: `submit` answers `NotSupported`.
+//! The operations of [`EventLoop::submit`](crate::EventLoop::submit): what is asked of a completion loop (asyncio:
+//! a proactor), and of any other one that can emulate it.
 
 use std::{ffi::c_void, ptr};
 
@@ -13,7 +14,7 @@ use crate::Fd;
 pub struct Op {
     /// Which operation: [`OpCode`].
     pub code: OpCode,
-    /// Bits of the operation; an unknown bit is `NotSupported`.
+    /// [`Op::MULTISHOT`] or 0; an unknown bit is `NotSupported`.
     pub flags: u32,
     /// The descriptor it works on, or −1.
     pub fd: Fd,
@@ -25,17 +26,20 @@ pub struct Op {
     pub addr: *mut c_void,
     /// Bytes at `addr`.
     pub addr_len: u32,
-    /// An argument of 32 bits: flags of recv and send, the events of poll.
+    /// An argument of 32 bits: the `MSG_` flags of recv and send, the bits of [`Interest`](crate::Interest) of poll.
     pub arg32: u32,
-    /// A file offset, a time in nanoseconds, or a pid.
+    /// A file offset, or a time in nanoseconds.
     pub offset: u64,
     /// Reserved for operations to come; 0.
     pub args: [u64; 3],
 }
 
 impl Op {
-    /// More than one event is wanted, until it is cancelled.
+    /// More than one event is wanted, until it is cancelled or fails; all but the last carry
+    /// [`Event::MORE`](crate::Event::MORE). For accept and poll.
     pub const MULTISHOT: u32 = 1;
+    /// As [`offset`](Self::offset) of a read or write: where the descriptor stands; the only one that streams have.
+    pub const CURRENT_POSITION: u64 = u64::MAX;
 
     /// An operation on a descriptor with everything else empty.
     pub const fn new(code: OpCode, fd: Fd) -> Self {
@@ -54,10 +58,50 @@ impl Op {
     }
 }
 
-/// The operations. New ones are new codes; an unknown code is `NotSupported`.
+/// The operations. New ones are new codes; an unknown code is `NotSupported`, and so is one that sets a field which it
+/// does not have.
+///
+/// Each ends with one event whose `result` is what the system call of that name returns, or −errno; −`ECANCELED` if
+/// it was cancelled before it had an effect.
 #[repr(transparent)]
 #[derive(StableAbi, Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct OpCode(pub u32);
+
+impl OpCode {
+    /// Nothing; its event comes in a later turn.
+    pub const NOP: Self = Self(0);
+    /// read(2) into `ptr` and `len`, at `offset`. Regular files may be `NotSupported`.
+    pub const READ: Self = Self(1);
+    /// write(2) of `ptr` and `len`, at `offset`. Regular files may be `NotSupported`.
+    pub const WRITE: Self = Self(2);
+    /// readv(2): `ptr` is an array of `len` [`IoVec`]; at `offset`.
+    pub const READV: Self = Self(3);
+    /// writev(2): `ptr` is an array of `len` [`IoVec`]; at `offset`.
+    pub const WRITEV: Self = Self(4);
+    /// recv(2) into `ptr` and `len`, with the flags in `arg32`.
+    pub const RECV: Self = Self(5);
+    /// send(2) of `ptr` and `len`, with the flags in `arg32`; a closed peer is `EPIPE`, never a signal.
+    pub const SEND: Self = Self(6);
+    /// As [`RECV`](Self::RECV), with the sender's address in `addr` (room for `addr_len` bytes); the event's `aux` is
+    /// the length of the address.
+    pub const RECVFROM: Self = Self(7);
+    /// As [`SEND`](Self::SEND), to the address in `addr` and `addr_len`.
+    pub const SENDTO: Self = Self(8);
+    /// accept4(2): a descriptor, close-on-exec and non-blocking. It is delivered also if the operation was cancelled
+    /// meanwhile. `addr` and `addr_len` as for [`RECVFROM`](Self::RECVFROM), or null; null if [`Op::MULTISHOT`].
+    pub const ACCEPT: Self = Self(9);
+    /// connect(2) to the address in `addr` and `addr_len`.
+    pub const CONNECT: Self = Self(10);
+    /// Waits until the descriptor is ready for something of the [`Interest`](crate::Interest) in `arg32`; the result is
+    /// what for.
+    pub const POLL: Self = Self(11);
+    /// Waits until the process of a pidfd has exited, and leaves its status where it is; 0.
+    pub const WAIT_PROCESS: Self = Self(12);
+    /// Waits until the loop's clock has reached `offset` nanoseconds; 0.
+    pub const TIMEOUT: Self = Self(13);
+    /// close(2).
+    pub const CLOSE: Self = Self(14);
+}
 
 /// One part of a vectored operation, as `iovec` with a fixed width.
 #[repr(C)]
