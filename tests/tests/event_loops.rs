@@ -11,7 +11,7 @@ use loophost_testkit::{Case, Subject};
 use loophost_tests::suite;
 
 /// The plugins, besides what is built in.
-const PLUGINS: [&str; 2] = ["selector-policy", "loophost-poll"];
+const PLUGINS: [&str; 3] = ["selector-policy", "loophost-poll", "loophost-uring"];
 
 /// Arguments that are no flags pick cases by parts of their names, as with the usual harness.
 fn main() -> ExitCode {
