@@ -162,6 +162,9 @@ impl<P: Proactor> Backend for OverProactor<P> {
     }
 
     fn wait(&mut self, timeout: Option<Duration>, events: &mut Events) -> io::Result<()> {
+        // What `prepare` has found.
+        self.sort(events);
+        let timeout = if events.is_empty() { timeout } else { Some(Duration::ZERO) };
         let deadline = timeout.filter(|limit| !limit.is_zero()).map(|limit| Instant::now() + limit);
         let mut left = timeout;
         loop {
@@ -183,8 +186,9 @@ impl<P: Proactor> Backend for OverProactor<P> {
 
     fn prepare(&mut self) -> io::Result<bool> {
         self.arm()?;
-        self.proactor.flush()?;
-        Ok(true)
+        // Not only a flush: the waker must be listened to.
+        let woken = self.proactor.poll(Some(Duration::ZERO), &mut self.found)?;
+        Ok(!woken && self.found.is_empty())
     }
 
     fn end(&mut self, keys: &[Key], patience: Duration, completions: &mut Vec<Completion>) -> io::Result<()> {

@@ -49,8 +49,7 @@ pub(crate) struct Ring {
     waker_is_polled: bool,
 }
 
-/// An eventfd that the ring polls. Measured against reading it in the ring: a poll that goes on needs no new entry for each
-/// wake, and the counter need not be read.
+/// An eventfd that the ring polls: a poll that goes on needs no new entry for each wake, and the counter need not be read.
 struct Waker(EventFd);
 
 impl Wake for Waker {
@@ -205,7 +204,8 @@ unsafe impl Proactor for Ring {
     }
 
     fn poll_handle(&self) -> Option<Fd> {
-        Some(self.queues.ring().as_raw_fd().into())
+        // What is left for the issuer to do does not make its ring readable (seen on Linux 6.18).
+        (!self.is_single_issuer).then(|| self.queues.ring().as_raw_fd().into())
     }
 
     fn is_thread_bound(&self) -> bool {

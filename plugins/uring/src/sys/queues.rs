@@ -88,6 +88,20 @@ impl Queues {
         }
     }
 
+    /// With a kernel thread that submits: waits until it has taken everything. Otherwise a turn that does not wait might
+    /// miss what is ready.
+    fn wait_for_kernel_thread(&mut self) {
+        if !self.ring.params().is_setup_sqpoll() {
+            return;
+        }
+        while !self.ring.submission().is_empty() {
+            if self.ring.submission().need_wakeup() && self.ring.submit().is_err() {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+
     fn enter_once(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let submission = self.ring.submission();
         let has_work = !submission.is_empty() || submission.taskrun() || submission.cq_overflow();
@@ -95,7 +109,11 @@ impl Queues {
         let submitter = self.ring.submitter();
         match timeout {
             Some(Duration::ZERO) if !has_work => Ok(()),
-            Some(Duration::ZERO) => submitter.submit().map(drop),
+            Some(Duration::ZERO) => {
+                submitter.submit()?;
+                self.wait_for_kernel_thread();
+                Ok(())
+            }
             Some(limit) => {
                 let limit = Timespec::from(limit);
                 submitter.submit_with_args(1, &SubmitArgs::new().timespec(&limit)).map(drop)

@@ -96,9 +96,10 @@ fn timeout(bench: &LoopBench<'_>) -> Verdict {
     let soon = submit(&event_loop, at(when), Memory::none())?;
     let past = submit(&event_loop, at(0), Memory::none())?;
     equal("the result of a time that is past", past.finish(&event_loop)?, 0)?;
-    let early = soon.has_ended();
-    ensure!(!early || event_loop.time() >= when, "it was told before its time");
-    event_loop.turn_woken_by("a timeout")?;
+    // On a busy machine its time may have come by now.
+    if !soon.has_ended() {
+        event_loop.turn_woken_by("a timeout")?;
+    }
     equal("the result", soon.finish(&event_loop)?, 0)?;
     ensure!(event_loop.time() >= when, "it was told before its time");
     ensure!(event_loop.cancel_op(never.id)?, "cancel_op: expected true");
