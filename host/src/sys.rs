@@ -19,6 +19,8 @@ pub(crate) mod signal_arrival;
 pub(crate) mod signal_handler;
 pub(crate) mod signal_set;
 pub(crate) mod signalfd;
+#[cfg(feature = "testing")]
+pub(crate) mod socket;
 pub(crate) mod spawn;
 pub(crate) mod thread;
 pub(crate) mod thread_helper;

@@ -34,7 +34,7 @@ use crate::{
         foreign_handler::ForeignDisposition,
         kill::kill,
         signal_set::BlockedSignal,
-        thread,
+        socket, thread,
         wait::{self, Waited},
     },
 };
@@ -144,6 +144,10 @@ impl Harness for HostHarness {
 
     fn reuse_number(&self, new: BorrowedFd<'_>, old: &mut OwnedFd) -> Result<(), Error> {
         dup2(new, old).map_err(|errno| Error::os(&errno.into(), "dup2"))
+    }
+
+    fn stream_socket(&self) -> Result<OwnedFd, Error> {
+        socket::stream().map_err(|error| Error::os(&error, "making a socket"))
     }
 }
 

@@ -16,7 +16,8 @@ pub struct Op {
     pub code: OpCode,
     /// [`Op::MULTISHOT`] or 0; an unknown bit is `NotSupported`.
     pub flags: u32,
-    /// The descriptor it works on, or −1.
+    /// The descriptor it works on, or −1. It stays open until the final event; one descriptor may have several operations,
+    /// and readers and writers, at the same time.
     pub fd: Fd,
     /// The buffer, or an array of [`IoVec`].
     pub ptr: *mut c_void,
@@ -62,7 +63,8 @@ impl Op {
 /// does not have.
 ///
 /// Each ends with one event whose `result` is what the system call of that name returns, or −errno; −`ECANCELED` if
-/// it was cancelled before it had an effect.
+/// it was cancelled before it had an effect, or the thread that began it has ended. None blocks the loop, whether or not
+/// the descriptor would block. Two on the same descriptor and in the same direction have no order between them.
 #[repr(transparent)]
 #[derive(StableAbi, Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct OpCode(pub u32);
@@ -70,15 +72,18 @@ pub struct OpCode(pub u32);
 impl OpCode {
     /// Nothing; its event comes in a later turn.
     pub const NOP: Self = Self(0);
-    /// read(2) into `ptr` and `len`, at `offset`. Regular files may be `NotSupported`.
+    /// read(2) into `ptr` and `len`, at `offset`. Regular files, and any other offset than [`Op::CURRENT_POSITION`], may be
+    /// `NotSupported`.
     pub const READ: Self = Self(1);
-    /// write(2) of `ptr` and `len`, at `offset`. Regular files may be `NotSupported`.
+    /// write(2) of `ptr` and `len`, at `offset`, as [`READ`](Self::READ). It may take less than a blocking write(2) does, and
+    /// as there a closed peer is a `SIGPIPE`.
     pub const WRITE: Self = Self(2);
-    /// readv(2): `ptr` is an array of `len` [`IoVec`]; at `offset`.
+    /// As [`READ`](Self::READ), readv(2): `ptr` is an array of `len` [`IoVec`], 1024 at the most.
     pub const READV: Self = Self(3);
-    /// writev(2): `ptr` is an array of `len` [`IoVec`]; at `offset`.
+    /// As [`WRITE`](Self::WRITE), writev(2): `ptr` as for [`READV`](Self::READV).
     pub const WRITEV: Self = Self(4);
-    /// recv(2) into `ptr` and `len`, with the flags in `arg32`.
+    /// recv(2) into `ptr` and `len`, with the flags in `arg32`. Those about waiting (`MSG_DONTWAIT`, `MSG_WAITALL`) are
+    /// `NotSupported`.
     pub const RECV: Self = Self(5);
     /// send(2) of `ptr` and `len`, with the flags in `arg32`; a closed peer is `EPIPE`, never a signal.
     pub const SEND: Self = Self(6);
@@ -87,13 +92,13 @@ impl OpCode {
     pub const RECVFROM: Self = Self(7);
     /// As [`SEND`](Self::SEND), to the address in `addr` and `addr_len`.
     pub const SENDTO: Self = Self(8);
-    /// accept4(2): a descriptor, close-on-exec and non-blocking. It is delivered also if the operation was cancelled
-    /// meanwhile. `addr` and `addr_len` as for [`RECVFROM`](Self::RECVFROM), or null; null if [`Op::MULTISHOT`].
+    /// accept4(2): a descriptor, close-on-exec and non-blocking, which is the callback's. It is delivered also if the
+    /// operation was cancelled or the loop closed meanwhile. `addr` and `addr_len` as for [`RECVFROM`](Self::RECVFROM), or null; null if [`Op::MULTISHOT`].
     pub const ACCEPT: Self = Self(9);
     /// connect(2) to the address in `addr` and `addr_len`.
     pub const CONNECT: Self = Self(10);
     /// Waits until the descriptor is ready for something of the [`Interest`](crate::Interest) in `arg32`; the result is
-    /// what for.
+    /// what for. With [`Op::MULTISHOT`] there is an event each time that it becomes ready, and perhaps more while it is.
     pub const POLL: Self = Self(11);
     /// Waits until the process of a pidfd has exited, and leaves its status where it is; 0.
     pub const WAIT_PROCESS: Self = Self(12);

@@ -74,13 +74,15 @@ pub trait EventLoop: Send + Sync + 'static {
     }
 
     /// A descriptor that becomes readable when [`run_once`](Self::run_once) has something to do, to run this loop
-    /// inside another one. Loop's thread. `NotSupported` is allowed.
+    /// inside another one: ask for [`next_deadline`](Self::next_deadline), wait for the descriptor until then, run once with
+    /// no time to wait, and so on. The descriptor is the loop's. Loop's thread. `NotSupported` is allowed.
     fn poll_handle(&self) -> Result<Fd, Error> {
         delegate!(self, "poll_handle", poll_handle())
     }
 
-    /// When `run_once` must be called at the latest, on the clock of [`time`](Self::time), in nanoseconds
-    /// (`u64::MAX`: no deadline). Loop's thread. `NotSupported` is allowed.
+    /// When `run_once` must be called at the latest, on the clock of [`time`](Self::time), in nanoseconds (0: at once;
+    /// `u64::MAX`: no deadline). Asked for before each wait, for the loop's answer to callbacks of other threads is then to
+    /// make the descriptor readable; after a use of the loop it is asked for again. Loop's thread. `NotSupported` is allowed.
     fn next_deadline(&self) -> Result<u64, Error> {
         delegate!(self, "next_deadline", next_deadline())
     }
@@ -173,7 +175,11 @@ pub trait EventLoop: Send + Sync + 'static {
     }
 
     /// Starts an operation. `Err`: the callback was dropped and nothing started. `Ok`: exactly one final event, never
-    /// from inside `submit`. Not in asyncio. Loop's thread.
+    /// from inside `submit`; those that are left [`close`](Self::close) tells, before it drops their callbacks. What the
+    /// system has not finished by then, a second later, is leaked. Not in asyncio. Loop's thread.
+    ///
+    /// # Errors
+    /// `NotSupported` for what the loop does not have: an operation, a flag, a field, a kind of file.
     ///
     /// # Safety
     /// Everything that `op` points to lives inside `callback` and stays where it is.
@@ -185,7 +191,8 @@ pub trait EventLoop: Send + Sync + 'static {
         }
     }
 
-    /// Asks for the end of an operation; its final event comes all the same. Loop's thread.
+    /// Asks for the end of an operation; its final event comes all the same, and may be a success. False if there is no such
+    /// operation, or it has ended. Loop's thread.
     fn cancel_op(&self, id: HandleId) -> Result<bool, Error> {
         delegate!(self, "cancel_op", cancel_op(id))
     }
@@ -257,7 +264,8 @@ impl Capabilities {
     pub const SIGNALS: u64 = 1 << 2;
     /// `poll_handle` and `next_deadline` work.
     pub const EMBEDDABLE: u64 = 1 << 3;
-    /// The loop belongs to the thread of its first run, also when it is idle.
+    /// The loop belongs to the thread of its first run, also when it is idle; only `close` works elsewhere, and leaks what is
+    /// under way.
     pub const THREAD_BOUND: u64 = 1 << 4;
 }
 

@@ -18,6 +18,9 @@ use crate::{Error, ErrorCode, thread_id};
 /// undefined behaviour, but a bug of the loop, which must not call foreign code (a callback, the drop of one, the
 /// exception handler) from inside [`with`](Self::with).
 ///
+/// A cell [bound to its runner](Self::bound_to_runner) stays its first runner's also when it is idle, as a loop with the
+/// capability `THREAD_BOUND` does.
+///
 /// For the owner a use costs one comparison of the thread's number, no lock.
 ///
 /// ```
@@ -38,8 +41,13 @@ pub struct LoopCell<T> {
     running: AtomicBool,
     /// Whether a thread is inside `with`.
     borrowed: AtomicBool,
+    /// The only thread that may own it: 0 until the first run has decided, [`ANY`] for all.
+    bound_to: AtomicU64,
     value: UnsafeCell<T>,
 }
+
+/// No thread has this number.
+const ANY: u64 = u64::MAX;
 
 // SAFETY: `with` hands out the value to one thread at a time, ordered by `owner`; the value itself moves between
 // threads, so it must be `Send`.
@@ -48,10 +56,20 @@ unsafe impl<T: Send> Sync for LoopCell<T> {}
 impl<T> LoopCell<T> {
     /// An idle cell.
     pub const fn new(value: T) -> Self {
+        Self::with_bound(value, ANY)
+    }
+
+    /// An idle cell that belongs to the thread of its first run from then on; other threads get `WrongThread`.
+    pub const fn bound_to_runner(value: T) -> Self {
+        Self::with_bound(value, 0)
+    }
+
+    const fn with_bound(value: T, bound_to: u64) -> Self {
         Self {
             owner: AtomicU64::new(0),
             running: AtomicBool::new(false),
             borrowed: AtomicBool::new(false),
+            bound_to: AtomicU64::new(bound_to),
             value: UnsafeCell::new(value),
         }
     }
@@ -79,6 +97,9 @@ impl<T> LoopCell<T> {
             return Err(reentered());
         }
         let own = self.own(me)?;
+        if self.bound_to.load(Relaxed) == 0 {
+            self.bound_to.store(me, Relaxed);
+        }
         self.running.store(true, Relaxed);
         Ok(Running { _own: own, _not_send: PhantomData })
     }
@@ -93,6 +114,16 @@ impl<T> LoopCell<T> {
         let me = thread_id::current();
         // Relaxed is enough: only this thread can have stored its own number.
         let own = if self.owner.load(Relaxed) == me { None } else { Some(self.own(me)?) };
+        Ok(Hold { _own: own, _not_send: PhantomData })
+    }
+
+    /// As [`hold`](Self::hold), also in a thread that an idle cell is not bound to: for closing.
+    ///
+    /// # Errors
+    /// As `hold` otherwise.
+    pub fn hold_anywhere(&self) -> Result<Hold<'_, T>, Error> {
+        let me = thread_id::current();
+        let own = if self.owner.load(Relaxed) == me { None } else { Some(self.take(me)?) };
         Ok(Hold { _own: own, _not_send: PhantomData })
     }
 
@@ -127,6 +158,14 @@ impl<T> LoopCell<T> {
 
     #[inline]
     fn own(&self, me: u64) -> Result<Own<'_, T>, Error> {
+        let own = self.take(me)?;
+        // Read as its owner: whoever has bound it was one before.
+        let bound_to = self.bound_to.load(Relaxed);
+        if bound_to == ANY || bound_to == me || bound_to == 0 { Ok(own) } else { Err(bound_elsewhere()) }
+    }
+
+    #[inline]
+    fn take(&self, me: u64) -> Result<Own<'_, T>, Error> {
         match self.owner.compare_exchange(0, me, Acquire, Relaxed) {
             Ok(_) => Ok(Own(self)),
             Err(_) => Err(self.owned_elsewhere()),
@@ -180,6 +219,12 @@ impl Drop for Borrow<'_> {
 }
 
 #[cold]
+fn bound_elsewhere() -> Error {
+    let message = "the loop belongs to the thread of its first run: use call_soon_threadsafe to get there";
+    Error::new(ErrorCode::WRONG_THREAD, message)
+}
+
+#[cold]
 fn reentered() -> Error {
     Error::new(ErrorCode::REENTERED, "the loop was entered again while its state was in use")
 }
@@ -192,6 +237,24 @@ mod tests {
     };
 
     use super::*;
+
+    #[test]
+    fn a_bound_cell_stays_with_its_first_runner() {
+        let cell = Arc::new(LoopCell::bound_to_runner(0));
+        cell.with(|n| *n += 1).unwrap();
+        let there = cell.clone();
+        thread::spawn(move || drop(there.run().unwrap())).join().unwrap();
+        let codes = [
+            cell.with(|_| ()).unwrap_err(),
+            cell.hold().map(drop).unwrap_err(),
+            cell.run().map(drop).unwrap_err(),
+        ];
+        assert_eq!(codes.map(|error| error.code()), [ErrorCode::WRONG_THREAD; 3]);
+        let hold = cell.hold_anywhere().unwrap();
+        assert_eq!(cell.with(|n| *n).unwrap(), 1, "the holder uses it");
+        drop(hold);
+        assert_eq!(cell.with(|_| ()).unwrap_err().code(), ErrorCode::WRONG_THREAD);
+    }
 
     #[test]
     fn a_run_excludes_other_threads() {

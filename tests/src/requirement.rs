@@ -23,6 +23,20 @@ pub fn require(program: &str) -> Option<PathBuf> {
     found
 }
 
+/// Whether there is io_uring here; if not, that is said.
+///
+/// # Panics
+/// There is none, and nothing may be skipped; see [`skip`].
+pub fn io_uring_works() -> bool {
+    let why = match loophost::probe::io_uring() {
+        Ok(probe) if probe.works => return true,
+        Ok(probe) => probe.reason,
+        Err(error) => error.to_string(),
+    };
+    skip(&format!("io_uring does not work here: {why}"));
+    false
+}
+
 /// Says that a test, or a part of it, is skipped.
 ///
 /// # Panics

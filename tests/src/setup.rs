@@ -4,7 +4,7 @@ use std::{env, ffi::OsString, fs, path::PathBuf};
 
 use tempfile::TempDir;
 
-use crate::cdylib;
+use crate::{cdylib, io_uring_works};
 
 /// On each policy.
 const WATCHERS: [&str; 3] = ["auto", "pidfd", "threaded"];
@@ -25,12 +25,12 @@ pub struct Setup {
 }
 
 impl Plugins {
-    /// Builds and copies `poll` and `limited-policy`.
+    /// Builds and copies `poll`, `uring` and `limited-policy`.
     ///
     /// # Panics
     /// They do not build.
     pub fn new() -> Self {
-        Self::of(&["loophost-poll", "limited-policy"])
+        Self::of(&["loophost-poll", "loophost-uring", "limited-policy"])
     }
 
     /// Builds and copies the plugins of these packages.
@@ -65,13 +65,14 @@ impl Plugins {
         let by_name =
             |name: &str| vec!["--plugin-path".into(), self.folder().into(), "--policy".into(), name.into()];
         let by_path = |file: &str| vec!["--policy".into(), self.file(file).into()];
-        let policies: [Vec<OsString>; 5] = [
+        let mut policies: Vec<Vec<OsString>> = vec![
             Vec::new(),
             by_name("poll"),
             by_path("libloophost_poll.so"),
             by_name("limited-policy"),
             by_path("liblimited_policy.so"),
         ];
+        policies.extend(io_uring_works().then(|| by_name("uring")));
         let is_full = env::var_os("LOOPHOST_FULL").is_some();
         let with_watchers = |policy: Vec<OsString>| {
             let sigchld = SIGCHLD_WATCHERS.into_iter().filter(|_| is_full || policy.is_empty());

@@ -1,16 +1,27 @@
-//! The conformance suite on each kind of loop that we have: the built-in one, the same out of a `.so`, and that of the
-//! plugin `poll`. In one process and in the main thread, so that a debugger and the sanitizers see all of it;
+//! The conformance suite on each kind of loop that we have: the built-in one, the same out of a `.so`, and those of the
+//! plugins `poll` and `uring`. In one process and in the main thread, so that a debugger and the sanitizers see all of it;
 //! `plugin_check.rs` runs the same cases in processes of their own.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{env, process::ExitCode};
 
-use loophost::{ErrorCode, LoopHandle, Op, OpCode, Options, RepeatCallback, plugin, testing::HostHarness};
-use loophost_testkit::{Outcome, Subject, cases};
+use loophost::{Options, plugin, testing::HostHarness};
+use loophost_testkit::{Case, Subject};
+use loophost_tests::{io_uring_works, suite};
 
-/// The plugins, besides what is built in.
-const PLUGINS: [&str; 2] = ["selector-policy", "loophost-poll"];
+/// The plugins, besides what is built in, each with an option or none.
+const PLUGINS: [(&str, Option<(&str, &str)>); 7] = [
+    ("selector-policy", None),
+    ("loophost-poll", None),
+    (URING, None),
+    // Full all the time.
+    (URING, Some(("entries", "1"))),
+    (URING, Some(("single-issuer", "yes"))),
+    (URING, Some(("sqpoll", "10"))),
+    (URING, Some(("wait", "waitid"))),
+];
+const URING: &str = "loophost-uring";
 
 /// Arguments that are no flags pick cases by parts of their names, as with the usual harness.
 fn main() -> ExitCode {
@@ -18,46 +29,24 @@ fn main() -> ExitCode {
     if flags.iter().any(|flag| flag == "--list") {
         return ExitCode::SUCCESS;
     }
-    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str()));
+    let is_wanted =
+        |case: &Case| wanted.is_empty() || wanted.iter().any(|part| case.name().contains(part.as_str()));
     let harness = HostHarness::new();
     let mut failed =
-        check("built in", &harness, &Subject::Policy(&|| Ok(harness.default_policy())), &is_wanted);
-    for package in PLUGINS {
+        suite::check("built in", &harness, &Subject::Policy(&|| Ok(harness.default_policy())), is_wanted);
+    for (package, option) in PLUGINS {
+        if package == URING && !io_uring_works() {
+            continue;
+        }
         let plugin = plugin::load(&loophost_tests::cdylib(package), &loophost_tests::trust()).unwrap();
-        let make = || Ok(plugin.new_policy(None, &Options::new(), Some(harness.default_policy())).unwrap());
-        failed += check(package, &harness, &Subject::Policy(&make), &is_wanted);
-        submit_is_not_supported(&make().unwrap().new_event_loop().unwrap());
+        let (mut name, mut options) = (package.to_owned(), Options::new());
+        if let Some((key, value)) = option {
+            options.push(key, value);
+            name = format!("{package} {key}={value}");
+        }
+        let make = || Ok(plugin.new_policy(None, &options, Some(harness.default_policy())).unwrap());
+        failed += suite::check(&name, &harness, &Subject::Policy(&make), is_wanted);
     }
-    submit_is_not_supported(&harness.default_policy().new_event_loop().unwrap());
     println!("{failed} cases failed");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(101) }
-}
-
-/// How many cases have failed.
-fn check(
-    name: &str,
-    harness: &HostHarness,
-    subject: &Subject<'_>,
-    is_wanted: &dyn Fn(&str) -> bool,
-) -> usize {
-    let mut failed = 0;
-    for case in cases().filter(|case| case.suits(subject) && is_wanted(case.name())) {
-        match case.run(harness, subject) {
-            Outcome::Passed => println!("test {name} {} ... ok", case.name()),
-            Outcome::Skipped(reason) => println!("test {name} {} ... ignored, {reason}", case.name()),
-            Outcome::Failed(message) => {
-                println!("test {name} {} ... FAILED\n    {}: {message}", case.name(), case.meaning());
-                failed += 1;
-            }
-        }
-    }
-    failed
-}
-
-/// Not in the suite, which has no unsafe code.
-fn submit_is_not_supported(event_loop: &LoopHandle) {
-    // SAFETY: the operation points to nothing.
-    let submitted = unsafe { event_loop.submit(&Op::new(OpCode(0), -1), RepeatCallback::new(|_| Ok(()))) };
-    assert_eq!(submitted.unwrap_err().code(), ErrorCode::NOT_SUPPORTED);
-    event_loop.close().unwrap();
 }

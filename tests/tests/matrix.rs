@@ -12,10 +12,12 @@ use loophost::{
     testing::HostHarness,
 };
 use loophost_testkit::Subject;
-use loophost_tests::{cdylib, suite, trust};
+use loophost_tests::{cdylib, io_uring_works, suite, trust};
 
 /// The plugins that bring policies.
 const POLICIES: [&str; 3] = ["selector-policy", "loophost-poll", "limited-policy"];
+/// That which needs io_uring.
+const URING: &str = "loophost-uring";
 /// That which brings a watcher.
 const WATCHER: &str = "quiet-watcher";
 
@@ -58,8 +60,11 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     Deprecation::ALL.into_iter().for_each(Deprecation::silence);
-    let policies: Vec<_> =
-        [Source::BuiltIn("default")].into_iter().chain(POLICIES.map(Source::of_file)).collect();
+    let uring = io_uring_works().then_some(URING);
+    let policies: Vec<_> = [Source::BuiltIn("default")]
+        .into_iter()
+        .chain(POLICIES.into_iter().chain(uring).map(Source::of_file))
+        .collect();
     let watchers: Vec<_> =
         builtin::WATCHERS.map(Source::BuiltIn).into_iter().chain([Source::of_file(WATCHER)]).collect();
     let harness = HostHarness::new();

@@ -4,7 +4,7 @@
 
 use std::{collections::HashSet, process::Command};
 
-use loophost_tests::{Ended, Plugins, binary, command, loophost, proc, run};
+use loophost_tests::{Ended, Plugins, binary, command, io_uring_works, loophost, proc, run};
 use nix::unistd::Pid;
 use serde_json::Value;
 
@@ -45,7 +45,8 @@ fn the_built_ins_pass() {
 
 #[test]
 fn shipped_plugins_and_examples_pass() {
-    let packages = ["loophost-poll", "selector-policy", "limited-policy", "quiet-watcher"];
+    let mut packages = vec!["loophost-poll", "selector-policy", "limited-policy", "quiet-watcher"];
+    packages.extend(io_uring_works().then_some("loophost-uring"));
     let plugins = Plugins::of(&packages);
     for package in packages {
         let library = package.replace('-', "_");

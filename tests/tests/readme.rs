@@ -12,6 +12,7 @@ fn examples() -> Vec<Vec<String>> {
     let readme = fs::read_to_string(workspace().join("README.md")).unwrap();
     let built = cdylib("limited-policy").parent().unwrap().display().to_string();
     cdylib("loophost-poll");
+    cdylib("loophost-uring");
     let commands = readme.lines().filter_map(|line| line.strip_prefix("$ ")).filter_map(|line| {
         let line = line.split(" #").next()?.replace("./target/release", &built);
         let (options, program) = line.split_once(" -- ").map_or((&*line, None), |(o, p)| (o, Some(p)));

@@ -31,11 +31,21 @@ fn descriptors() -> io::Result<BTreeMap<i32, String>> {
     Ok(open.iter().filter_map(|number| Some((*number, target(number)?.display().to_string()))).collect())
 }
 
+/// Without the kernel's own threads of rings, which end some time after the ring is closed.
 fn threads() -> io::Result<BTreeMap<i32, String>> {
     let folder = Path::new("/proc/self/task");
-    let name = |number: &i32| fs::read_to_string(folder.join(number.to_string()).join("comm")).ok();
+    let read = |number: &i32, file| fs::read_to_string(folder.join(number.to_string()).join(file)).ok();
     let threads = numbers(folder)?;
-    Ok(threads.iter().filter_map(|number| Some((*number, name(number)?.trim().to_owned()))).collect())
+    let ours = threads.iter().filter(|number| read(number, "stat").is_some_and(|stat| !is_of_kernel(&stat)));
+    Ok(ours.filter_map(|number| Some((*number, read(number, "comm")?.trim().to_owned()))).collect())
+}
+
+/// Whether `/proc/PID/stat` is that of a thread that the kernel has made for a process: its flags say so.
+fn is_of_kernel(stat: &str) -> bool {
+    const PF_IO_WORKER: u64 = 0x10;
+    // Behind the name, which may have any characters in it, flags are the seventh.
+    let flags = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(6)?.parse::<u64>().ok());
+    flags.is_some_and(|flags| flags & PF_IO_WORKER != 0)
 }
 
 /// Signals 32 and 33 are the C library's own.

@@ -1,6 +1,7 @@
 //! The loop's methods.
 
 use std::{
+    io, mem,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -10,14 +11,20 @@ use std::{
 
 use loophost_plugin_api::{
     Callback, Capabilities, Error, ErrorCode, EventLoop, Fd, HandleId, Hold, Interest, KeyValue, LoopCell,
-    LoopHandle, RepeatCallback, Running, Stat, host,
+    LoopHandle, Op, OpCode, RepeatCallback, Running, Stat, host,
 };
 
 use crate::{
+    backend::Backend,
     clock,
     held::Dropped,
-    id::Id,
+    id::{Id, Kind},
     inbox::Inbox,
+    operation::{Operation, not_supported},
+    operations::{Cancelled, Operations, Whom},
+    over_proactor::OverProactor,
+    over_selector::OverSelector,
+    proactor::Proactor,
     selector::Selector,
     signals,
     state::{Remains, State},
@@ -25,12 +32,24 @@ use crate::{
     watches::{Change, Direction, Watches},
 };
 
-/// An event loop around a [`Selector`] (asyncio: `BaseSelectorEventLoop`).
-pub struct BaseLoop<S: Selector> {
+/// The operations that a loop has without its backend.
+const OWN: [OpCode; 2] = [OpCode::NOP, OpCode::TIMEOUT];
+/// How long a loop that is closed waits for the system to be done with its operations.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// An event loop around a [`Selector`] (asyncio: `BaseSelectorEventLoop`) or a [`Proactor`] (`BaseProactorEventLoop`).
+///
+/// Both have readers, writers, streams and all operations of [`OpCode`]; [`OverSelector`] and [`OverProactor`] emulate
+/// what the other brings. One descriptor may have readers and operations at the same time.
+pub struct BaseLoop<B: Backend> {
     pub(crate) name: String,
-    pub(crate) cell: LoopCell<State<S>>,
+    pub(crate) cell: LoopCell<State<B>>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) counters: Counters,
+    /// A bit for each operation that there is.
+    operations: u64,
+    is_embeddable: bool,
+    is_thread_bound: bool,
     debug: AtomicBool,
     /// Whether it was made in a child of fork(2): only there it may be used.
     born_in_fork: bool,
@@ -50,22 +69,42 @@ impl Counters {
     }
 }
 
-impl<S: Selector> std::fmt::Debug for BaseLoop<S> {
+impl<B: Backend> std::fmt::Debug for BaseLoop<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BaseLoop").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl<S: Selector> BaseLoop<S> {
-    /// A loop; `name` is for messages.
+impl<S: Selector> BaseLoop<OverSelector<S>> {
+    /// A loop around a selector; `name` is for messages.
     pub fn new(name: impl Into<String>, selector: S) -> Self {
-        let inbox = Arc::new(Inbox::new(selector.waker()));
-        let stream_trigger = selector.stream_trigger();
+        Self::around(name.into(), OverSelector::new(selector))
+    }
+}
+
+impl<P: Proactor> BaseLoop<OverProactor<P>> {
+    /// A loop around a proactor; `name` is for messages.
+    pub fn over_proactor(name: impl Into<String>, proactor: P) -> Self {
+        Self::around(name.into(), OverProactor::new(proactor))
+    }
+}
+
+impl<B: Backend> BaseLoop<B> {
+    fn around(name: String, backend: B) -> Self {
+        let inbox = Arc::new(Inbox::new(backend.waker()));
+        let has = |code: &u32| OWN.contains(&OpCode(*code)) || backend.supports(OpCode(*code));
+        let operations = (0..=OpCode::CLOSE.0).filter(has).fold(0, |all, code| all | 1 << code);
+        let (is_embeddable, is_thread_bound) = (backend.poll_handle().is_some(), backend.is_thread_bound());
+        let stream_trigger = backend.stream_trigger();
+        let state = State::new(backend, stream_trigger);
         Self {
-            name: name.into(),
-            cell: LoopCell::new(State::new(selector, stream_trigger)),
+            name,
+            cell: if is_thread_bound { LoopCell::bound_to_runner(state) } else { LoopCell::new(state) },
             inbox,
             counters: Counters::default(),
+            operations,
+            is_embeddable,
+            is_thread_bound,
             debug: AtomicBool::new(false),
             born_in_fork: host::forked(),
         }
@@ -77,7 +116,7 @@ impl<S: Selector> BaseLoop<S> {
 
     /// Gives `what` to the state of an open loop. A closed one refuses it; it is dropped when the borrow has ended.
     #[inline]
-    fn give<T, R>(&self, what: T, f: impl FnOnce(&mut State<S>, T) -> R) -> Result<R, Error> {
+    fn give<T, R>(&self, what: T, f: impl FnOnce(&mut State<B>, T) -> R) -> Result<R, Error> {
         // Lent and taken inside: moved in with a closure, four words would be copied several times.
         let mut what = Some(what);
         let given = self
@@ -86,10 +125,10 @@ impl<S: Selector> BaseLoop<S> {
         given.ok_or_else(Error::loop_closed)
     }
 
-    /// For methods that use the state several times, or the selector: no other thread comes in between. What they
-    /// drop for their caller they drop when the hold has ended and the selector knows of the change, because that is
+    /// For methods that use the state several times, or the backend: no other thread comes in between. What they
+    /// drop for their caller they drop when the hold has ended and the backend knows of the change, because that is
     /// foreign code, which may change the same again.
-    fn hold(&self) -> Result<Hold<'_, State<S>>, Error> {
+    fn hold(&self) -> Result<Hold<'_, State<B>>, Error> {
         let hold = self.cell.hold()?;
         self.check_open()?;
         self.check_process()?;
@@ -100,7 +139,7 @@ impl<S: Selector> BaseLoop<S> {
         if self.inbox.is_closed() { Err(Error::loop_closed()) } else { Ok(()) }
     }
 
-    /// Refuses what would reach the parent's selector from a forked child.
+    /// Refuses what would reach the parent's backend from a forked child.
     fn check_process(&self) -> Result<(), Error> {
         if host::forked() == self.born_in_fork {
             return Ok(());
@@ -112,7 +151,7 @@ impl<S: Selector> BaseLoop<S> {
     }
 
     /// What both kinds of run begin with.
-    fn begin_run(&self, this: &LoopHandle) -> Result<(Running<'_, State<S>>, host::RunningLoop), Error> {
+    fn begin_run(&self, this: &LoopHandle) -> Result<(Running<'_, State<B>>, host::RunningLoop), Error> {
         self.check_open()?;
         self.check_process()?;
         let running = self.cell.run()?;
@@ -138,10 +177,10 @@ impl<S: Selector> BaseLoop<S> {
         self.end_watch(hold, |watches| watches.remove(fd, direction))
     }
 
-    /// Takes a watch, or one direction of it, out of the table and tells the selector; false if there was none.
+    /// Takes a watch, or one direction of it, out of the table and tells the backend; false if there was none.
     fn end_watch(
         &self,
-        hold: Hold<'_, State<S>>,
+        hold: Hold<'_, State<B>>,
         take: impl FnOnce(&mut Watches) -> Option<(Change, Dropped)>,
     ) -> Result<bool, Error> {
         let Some((change, dropped)) = self.cell.with(|state| take(&mut state.watches))? else {
@@ -153,11 +192,38 @@ impl<S: Selector> BaseLoop<S> {
         result.map(|()| true)
     }
 
-    fn report_leaks(&self, remains: &Remains<S>) {
+    /// Ends the operations of a closed loop: each is told its final event, unless the system may still be using its memory.
+    fn end_operations(&self, backend: Option<Box<B>>, mut operations: Operations) {
+        // The operations of a forked child's copy are its parent's, memory and all.
+        if self.check_process().is_err() {
+            return;
+        }
+        let (keys, mut completions) = (operations.in_backend(), Vec::new());
+        if let Some(mut backend) = backend
+            && let Err(error) = backend.end(&keys, PATIENCE, &mut completions)
+        {
+            tracing::warn!("{}: ending its operations: {error}", self.name);
+        }
+        operations.end(completions);
+        while let Some((id, mut callback, completion)) = operations.take_next() {
+            self.call(callback.name(), || callback.call(&completion.event()));
+            if completion.more {
+                drop(operations.put_back(id, callback));
+            }
+        }
+        let in_use = operations.into_callbacks();
+        if !in_use.is_empty() {
+            tracing::warn!("{}: closed with {} operations that do not end: leaked", self.name, in_use.len());
+            in_use.into_iter().for_each(mem::forget);
+        }
+    }
+
+    fn report_leaks(&self, remains: &Remains<B>) {
         let counts = [
             (remains.ready.len(), "callbacks"),
             (remains.timers.len(), "timers"),
             (remains.watches.len(), "descriptors"),
+            (remains.operations.len(), "operations"),
             (remains.subscriptions.len(), "signal handlers"),
         ];
         let left: Vec<_> = counts
@@ -171,7 +237,7 @@ impl<S: Selector> BaseLoop<S> {
     }
 }
 
-impl<S: Selector> EventLoop for BaseLoop<S> {
+impl<B: Backend> EventLoop for BaseLoop<B> {
     fn run_forever(&self, this: &LoopHandle) -> Result<(), Error> {
         let _running = self.begin_run(this)?;
         self.run_turns()
@@ -198,7 +264,10 @@ impl<S: Selector> EventLoop for BaseLoop<S> {
                 "cannot close a running event loop: stop it first",
             ));
         }
-        let (remains, inbox) = self.cell.with(|state| (state.take_all(), self.inbox.close()))?;
+        // Also of a loop that belongs to another thread: that one may be gone.
+        let hold = self.cell.hold_anywhere()?;
+        let (mut remains, inbox) = self.cell.with(|state| (state.take_all(), self.inbox.close()))?;
+        drop(hold);
         if self.is_debug() {
             self.report_leaks(&remains);
         }
@@ -207,6 +276,7 @@ impl<S: Selector> EventLoop for BaseLoop<S> {
                 tracing::error!("{}: ending a signal's subscription: {error}", self.name);
             }
         }
+        self.end_operations(remains.backend.take(), mem::take(&mut remains.operations));
         drop(inbox);
         drop(remains);
         Ok(())
@@ -218,6 +288,27 @@ impl<S: Selector> EventLoop for BaseLoop<S> {
 
     fn is_closed(&self) -> bool {
         self.inbox.is_closed()
+    }
+
+    fn poll_handle(&self) -> Result<Fd, Error> {
+        let _hold = self.hold()?;
+        self.with_backend(|backend| backend.poll_handle())?.ok_or_else(|| Error::not_supported("poll_handle"))
+    }
+
+    fn next_deadline(&self) -> Result<u64, Error> {
+        if !self.is_embeddable {
+            return Err(Error::not_supported("next_deadline"));
+        }
+        let _hold = self.hold()?;
+        let prepared = self.with_backend(|backend| backend.prepare())?;
+        let may_wait =
+            prepared.map_err(|error| Error::os(&error, format_args!("{}: submitting", self.name)))?;
+        // From here on whoever has something for the loop makes its handle readable.
+        if !may_wait || !self.inbox.begin_wait() {
+            return Ok(0);
+        }
+        self.cell
+            .with(|state| if state.ready.is_empty() { state.next_deadline().unwrap_or(u64::MAX) } else { 0 })
     }
 
     #[inline]
@@ -311,8 +402,66 @@ impl<S: Selector> EventLoop for BaseLoop<S> {
         result.map(|_| true)
     }
 
+    #[allow(unsafe_code, reason = "the promise of the caller, which is passed on")]
+    unsafe fn submit(&self, op: &Op, callback: RepeatCallback) -> Result<HandleId, Error> {
+        let hold = self.hold()?;
+        // SAFETY: the caller's promise.
+        let operation = unsafe { Operation::promised(op) }?;
+        let carried_out_by = match operation.code {
+            OpCode::NOP => Whom::Nobody,
+            OpCode::TIMEOUT => Whom::Clock(operation.offset),
+            code if self.supports(code) => Whom::Backend,
+            OpCode(code) => return Err(not_supported(format!("{}: no operation {code}", self.name))),
+        };
+        let (id, key) =
+            self.cell.with(|state| state.operations.insert(callback, carried_out_by, &mut state.ready))?;
+        if carried_out_by != Whom::Backend {
+            return Ok(id.into());
+        }
+        let Err(error) = self.with_backend(|backend| backend.submit(key, &operation))? else {
+            return Ok(id.into());
+        };
+        let refused = self.cell.with(|state| state.operations.remove(key))?;
+        drop(hold);
+        drop(refused);
+        let (code, fd) = (operation.code.0, operation.fd);
+        Err(match error.kind() {
+            io::ErrorKind::Unsupported => not_supported(format!(
+                "{}: no operation {code} on descriptor {fd}, a file or with an offset",
+                self.name
+            )),
+            _ => Error::os(&error, format_args!("{}: submitting operation {code} on {fd}", self.name)),
+        })
+    }
+
+    fn cancel_op(&self, id: HandleId) -> Result<bool, Error> {
+        let _hold = self.hold()?;
+        let id = Id::from(id);
+        if id.kind() != Kind::Operation {
+            return Ok(false);
+        }
+        match self.cell.with(|state| state.operations.cancel(id, &mut state.ready))? {
+            Cancelled::No => Ok(false),
+            Cancelled::Yes => Ok(true),
+            Cancelled::Backend(key) => {
+                let result = self.with_backend(|backend| backend.cancel(key))?;
+                result.map_err(|error| Error::os(&error, format_args!("{}: cancelling", self.name)))?;
+                Ok(true)
+            }
+        }
+    }
+
+    fn supports(&self, op: OpCode) -> bool {
+        op.0 < u64::BITS && self.operations & 1 << op.0 != 0
+    }
+
     fn capabilities(&self) -> u64 {
-        Capabilities::READINESS | Capabilities::SIGNALS
+        let has = |is: bool, capability| if is { capability } else { 0 };
+        Capabilities::READINESS
+            | Capabilities::COMPLETION
+            | Capabilities::SIGNALS
+            | has(self.is_embeddable, Capabilities::EMBEDDABLE)
+            | has(self.is_thread_bound, Capabilities::THREAD_BOUND)
     }
 
     fn name(&self) -> String {
@@ -355,7 +504,7 @@ impl<S: Selector> EventLoop for BaseLoop<S> {
     }
 }
 
-impl<S: Selector> Drop for BaseLoop<S> {
+impl<B: Backend> Drop for BaseLoop<B> {
     fn drop(&mut self) {
         // Drop is close without the error; nobody else can hold the loop now.
         let _ = self.close();

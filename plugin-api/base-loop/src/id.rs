@@ -1,8 +1,8 @@
-//! What is behind a `HandleId` and an entry of the ready queue: three bits of kind, 61 bits that the kind defines.
+//! What is behind a `HandleId` and an entry of the ready queue: four bits of kind, 60 bits that the kind defines.
 
 use loophost_plugin_api::HandleId;
 
-const KIND_SHIFT: u32 = 61;
+const KIND_SHIFT: u32 = 60;
 const SLOT_BITS: u32 = 32;
 const GENERATION_MASK: u64 = (1 << (KIND_SHIFT - SLOT_BITS)) - 1;
 
@@ -29,10 +29,12 @@ pub(crate) enum Kind {
     Stream,
     /// A signal: flags, sender and number.
     Signal,
+    /// An operation: a slot.
+    Operation,
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Cancelled,
         Self::Soon,
         Self::Inbox,
@@ -41,6 +43,7 @@ impl Kind {
         Self::Writer,
         Self::Stream,
         Self::Signal,
+        Self::Operation,
     ];
 }
 
@@ -81,7 +84,8 @@ impl Id {
     }
 
     pub(crate) fn kind(self) -> Kind {
-        Kind::ALL[(self.0 >> KIND_SHIFT) as usize]
+        // An id that is not ours names nothing.
+        Kind::ALL.get((self.0 >> KIND_SHIFT) as usize).copied().unwrap_or(Kind::Cancelled)
     }
 
     pub(crate) fn number(self) -> u64 {

@@ -11,11 +11,12 @@ pub trait Selector: Send + 'static {
     /// What makes a [`select`](Self::select) under way return, or the next one if none is. Asked for once.
     fn waker(&self) -> Arc<dyn Wake>;
 
-    /// How streams are watched: [`Trigger::Edge`] if this selector has it, for then asking for the next event costs
+    /// How streams are watched: [`Trigger::Edge`] if this selector has it, else [`Trigger::Level`]; with edges asking for the next event costs
     /// no system call.
     fn stream_trigger(&self) -> Trigger;
 
-    /// Begins to watch `fd`, which is not watched yet. Events carry `key`.
+    /// Begins to watch `fd`, which is not watched yet. Events carry `key`. The trigger is [`Trigger::Level`], or that of
+    /// [`stream_trigger`](Self::stream_trigger).
     fn register(&mut self, fd: Fd, key: Key, interest: Interest, trigger: Trigger) -> io::Result<()>;
 
     /// Changes what `fd` is watched for; nothing at all is possible.
@@ -31,6 +32,12 @@ pub trait Selector: Send + 'static {
     /// # Errors
     /// `Interrupted` is tried again by the caller, with the time that is left.
     fn select(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()>;
+
+    /// A descriptor that is readable when [`select`](Self::select) would not wait: with one, the loop can be run inside
+    /// another.
+    fn poll_handle(&self) -> Option<Fd> {
+        None
+    }
 }
 
 /// Wakes a selector from any thread.
@@ -39,9 +46,15 @@ pub trait Wake: Send + Sync {
     fn wake(&self) -> io::Result<()>;
 }
 
-/// What base-loop calls a registration; a key is not used again when its descriptor's number is.
+/// What base-loop calls a registration or an operation; a key is not used again when its descriptor's number is. It is
+/// less than 2⁶²: the rest is for the backend's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key(pub u64);
+
+impl Key {
+    /// In the keys of what an emulation registers or submits: no id has that bit.
+    pub(crate) const EMULATED: u64 = 1 << 61;
+}
 
 /// When an event comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +63,8 @@ pub enum Trigger {
     Level,
     /// When it becomes ready, and once if it is when it is registered.
     Edge,
+    /// Once; then it is silent until it is modified. What a [`Proactor`](crate::Proactor) has.
+    Once,
 }
 
 /// A descriptor that is ready.

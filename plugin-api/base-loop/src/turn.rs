@@ -10,11 +10,11 @@ use loophost_plugin_api::{
 };
 
 use crate::{
+    backend::{Backend, Events},
     base_loop::BaseLoop,
     clock,
     id::{Id, Kind},
     ready_queue::Entry,
-    selector::{Ready, Selector},
     signals,
     watches::Change,
 };
@@ -30,11 +30,11 @@ const TIMER: &Event<'static> = &Event::new(EventKind::TIMER);
 /// Lists that a run fills again and again.
 #[derive(Default)]
 pub(crate) struct Buffers {
-    events: Vec<Ready>,
+    events: Events,
     changes: Vec<Change>,
 }
 
-impl<S: Selector> BaseLoop<S> {
+impl<B: Backend> BaseLoop<B> {
     /// Turns until a stop.
     pub(crate) fn run_turns(&self) -> Result<(), Error> {
         let mut buffers = Buffers::default();
@@ -67,12 +67,12 @@ impl<S: Selector> BaseLoop<S> {
         Ok(())
     }
 
-    fn wait(&self, timeout: Option<Duration>, events: &mut Vec<Ready>) -> Result<(), Error> {
+    fn wait(&self, timeout: Option<Duration>, events: &mut Events) -> Result<(), Error> {
         // With no wait there is nothing to wake: other threads are spared a write.
         let at_once = timeout == Some(Duration::ZERO) || !self.inbox.begin_wait();
         let timeout = if at_once { Some(Duration::ZERO) } else { timeout };
         let timeout = timeout.map(|timeout| timeout.min(LONGEST_WAIT));
-        let result = self.with_selector(|selector| select(selector, timeout, events));
+        let result = self.with_backend(|backend| wait(backend, timeout, events));
         self.inbox.end_wait();
         result?.map_err(|error| Error::os(&error, format_args!("{}: waiting for events", self.name)))
     }
@@ -90,6 +90,7 @@ impl<S: Selector> BaseLoop<S> {
                 self.call(name, || callback.call(TIMER));
             }
             (Kind::Reader | Kind::Writer | Kind::Stream, _) => self.run_watch(id),
+            (Kind::Operation, _) => self.run_operation(id),
             (Kind::Signal, _) => self.run_signal(id),
             _ => {}
         }
@@ -107,6 +108,16 @@ impl<S: Selector> BaseLoop<S> {
         drop(self.cell.with(|state| state.watches.put_back(id, callback, number)));
     }
 
+    fn run_operation(&self, id: Id) {
+        let Ok(Some((mut callback, completion))) = self.cell.with(|state| state.operations.take(id)) else {
+            return;
+        };
+        self.call(callback.name(), || callback.call(&completion.event()));
+        if completion.more {
+            drop(self.cell.with(|state| state.operations.put_back(id, callback)));
+        }
+    }
+
     fn run_signal(&self, id: Id) {
         let event = signals::unpack(id);
         let signum = event.result as i32;
@@ -119,7 +130,7 @@ impl<S: Selector> BaseLoop<S> {
 
     /// Calls a callback; its error goes to the exception handler and nowhere else.
     #[inline]
-    fn call(&self, name: CallbackName, callback: impl FnOnce() -> Result<(), Error>) {
+    pub(crate) fn call(&self, name: CallbackName, callback: impl FnOnce() -> Result<(), Error>) {
         let result = if self.is_debug() { self.call_timed(name, callback) } else { callback() };
         if let Err(error) = result {
             self.report_callback(name, error);
@@ -173,40 +184,40 @@ impl<S: Selector> BaseLoop<S> {
         handler.call(&ExceptionContext::new(message, error, details).event())
     }
 
-    /// Lends the selector, which is away from the state meanwhile: it may call the loop, but not itself.
-    pub(crate) fn with_selector<R>(&self, f: impl FnOnce(&mut S) -> R) -> Result<R, Error> {
-        let Some(selector) = self.cell.with(|state| state.selector.take())? else {
+    /// Lends the backend, which is away from the state meanwhile: it may call the loop, but not itself.
+    pub(crate) fn with_backend<R>(&self, f: impl FnOnce(&mut B) -> R) -> Result<R, Error> {
+        let Some(backend) = self.cell.with(|state| state.backend.take())? else {
             return Err(if self.inbox.is_closed() {
                 Error::loop_closed()
             } else {
-                Error::new(ErrorCode::REENTERED, "the selector called its own loop's selector")
+                Error::new(ErrorCode::REENTERED, "the backend called its own loop's backend")
             });
         };
-        let mut lent = Lent { owner: self, selector: Some(selector) };
-        let selector = lent.selector.as_mut().expect("it is taken by the drop only");
-        Ok(f(selector))
+        let mut lent = Lent { owner: self, backend: Some(backend) };
+        let backend = lent.backend.as_mut().expect("it is taken by the drop only");
+        Ok(f(backend))
     }
 
-    /// Tells the selector about a change of the watches.
+    /// Tells the backend about a change of the watches.
     pub(crate) fn apply(&self, change: Change) -> Result<(), Error> {
         let (fd, result) = match change {
             Change::Nothing => return Ok(()),
             Change::Register(fd, key, interest, trigger) => {
-                (fd, self.with_selector(|selector| selector.register(fd, key, interest, trigger))?)
+                (fd, self.with_backend(|backend| backend.register(fd, key, interest, trigger))?)
             }
             Change::Modify(fd, key, interest, trigger) => (
                 fd,
-                self.with_selector(|selector| match selector.modify(fd, key, interest, trigger) {
+                self.with_backend(|backend| match backend.modify(fd, key, interest, trigger) {
                     // The descriptor was closed and its number is another file's: that one is meant.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                        selector.register(fd, key, interest, trigger)
+                        backend.register(fd, key, interest, trigger)
                     }
                     result => result,
                 })?,
             ),
             Change::Unregister(fd) => {
                 // A descriptor that was closed first is no longer known to the kernel; that is all one can do.
-                if let Err(error) = self.with_selector(|selector| selector.unregister(fd))? {
+                if let Err(error) = self.with_backend(|backend| backend.unregister(fd))? {
                     tracing::debug!(fd, "{}: descriptor closed while it was watched: {error}", self.name);
                 }
                 return Ok(());
@@ -216,34 +227,30 @@ impl<S: Selector> BaseLoop<S> {
     }
 }
 
-/// Puts the selector back, also when it panics.
-struct Lent<'a, S: Selector> {
-    owner: &'a BaseLoop<S>,
-    selector: Option<Box<S>>,
+/// Puts the backend back, also when it panics.
+struct Lent<'a, B: Backend> {
+    owner: &'a BaseLoop<B>,
+    backend: Option<Box<B>>,
 }
 
-impl<S: Selector> Drop for Lent<'_, S> {
+impl<B: Backend> Drop for Lent<'_, B> {
     fn drop(&mut self) {
-        let selector = self.selector.take();
-        // The owner of the cell is this thread, as it was when the selector was taken.
-        let _ = self.owner.cell.with(|state| state.selector = selector);
+        let backend = self.backend.take();
+        // The owner of the cell is this thread, as it was when the backend was taken.
+        let _ = self.owner.cell.with(|state| state.backend = backend);
     }
 }
 
-/// Selects, and tries again after a signal with the time that is left.
-fn select<S: Selector>(
-    selector: &mut S,
-    timeout: Option<Duration>,
-    events: &mut Vec<Ready>,
-) -> io::Result<()> {
-    let first = match selector.select(timeout, events) {
+/// Waits, and tries again after a signal with the time that is left.
+fn wait<B: Backend>(backend: &mut B, timeout: Option<Duration>, events: &mut Events) -> io::Result<()> {
+    let first = match backend.wait(timeout, events) {
         Err(error) if error.kind() == io::ErrorKind::Interrupted => timeout,
         result => return result,
     };
     let deadline = first.map(|left| Instant::now() + left);
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        match selector.select(left, events) {
+        match backend.wait(left, events) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => return result,
         }

@@ -156,7 +156,7 @@ impl Watches {
         let slot = self.insert(Watch { fd, user: User::Stream(stream) });
         let registered = match self.stream_trigger {
             Trigger::Edge => Interest::BOTH,
-            Trigger::Level => interest,
+            Trigger::Level | Trigger::Once => interest,
         };
         let change = Change::Register(fd, Key(slot.bits()), registered, self.stream_trigger);
         Ok((Id::with_slot(Kind::Stream, slot).into(), change))
@@ -181,7 +181,7 @@ impl Watches {
                 stream.match_up(slot, ready);
                 Ok(Change::Nothing)
             }
-            Trigger::Level => Ok(Change::Modify(fd, Key(slot.bits()), stream.armed, trigger)),
+            Trigger::Level | Trigger::Once => Ok(Change::Modify(fd, Key(slot.bits()), stream.armed, trigger)),
         }
     }
 
@@ -215,8 +215,11 @@ impl Watches {
                 if trigger == Trigger::Edge {
                     return Change::Nothing;
                 }
-                // Level-triggered, readiness is asked for anew by each rearm and must be silent until then.
+                // Otherwise readiness is asked for anew by each rearm, and it must be silent until then.
                 stream.noticed = Interest::NONE;
+                if trigger == Trigger::Once && stream.armed.is_empty() {
+                    return Change::Nothing;
+                }
                 Change::Modify(watch.fd, event.key, stream.armed, trigger)
             }
         }

@@ -2,7 +2,9 @@
 
 mod calls;
 mod closing;
+mod completion;
 mod description;
+mod embedding;
 mod readers;
 mod running;
 mod signals;
@@ -34,8 +36,10 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static [Case]> {
         readers::CASES,
         streams::CASES,
         signals::CASES,
+        embedding::CASES,
     ]
     .into_iter()
+    .chain(completion::cases())
 }
 
 /// What a case of event loops gets.

@@ -59,6 +59,9 @@ pub trait Harness {
     /// Makes `old`'s number stand for what `new` is open for (dup2), as when a program closes a descriptor and its number
     /// is used again.
     fn reuse_number(&self, new: BorrowedFd<'_>, old: &mut OwnedFd) -> Result<(), Error>;
+
+    /// A TCP socket for IPv4 that is not connected.
+    fn stream_socket(&self) -> Result<OwnedFd, Error>;
 }
 
 /// Starts programs. Any thread.

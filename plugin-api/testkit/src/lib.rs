@@ -33,7 +33,7 @@
 //! Nothing sleeps and nothing is measured against a clock: a case waits for a condition, at most
 //! [`Harness::patience`], and then fails with a message that says for what.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod case;
 mod child_watcher;

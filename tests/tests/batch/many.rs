@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use loophost_tests::{cdylib, eventually, proc};
+use loophost_tests::{cdylib, eventually, io_uring_works, proc};
 use nix::unistd::Pid;
 use serde_json::Value;
 
@@ -138,9 +138,11 @@ fn ten_thousand_jobs_leave_nothing_behind() {
     let poll = cdylib("loophost-poll");
     // The whole matrix with --full; here some hundreds for each.
     let count = if std::env::var_os("LOOPHOST_FULL").is_some() { 10_000 } else { 500 };
-    for policy in ["default", poll.to_str().unwrap()] {
+    let uring = io_uring_works().then(|| cdylib("loophost-uring"));
+    let files = [Some(poll), uring].into_iter().flatten();
+    for policy in [PathBuf::from("default")].into_iter().chain(files) {
         for watcher in ["pidfd", "threaded", "safe", "fast", "multi-loop"] {
-            many(&["--policy", policy, "--watcher", watcher], count);
+            many(&["--policy", policy.to_str().unwrap(), "--watcher", watcher], count);
         }
     }
 }

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod io_uring;
 mod limits;
 mod promise;
 mod sandbox;

@@ -9,7 +9,7 @@ use crate::{Fd, Interest, sys::epoll};
 
 /// How many events one select returns at the most; the rest come with the next one.
 const EVENTS: usize = 1024;
-/// The waker's token; keys are 61 bits.
+/// The waker's token; keys are less than 2⁶².
 const WAKE: Token = Token(usize::MAX);
 
 /// A selector on mio.
@@ -49,22 +49,18 @@ impl Selector for MioSelector {
 
     fn register(&mut self, fd: Fd, key: Key, interest: Interest, trigger: Trigger) -> io::Result<()> {
         let raw = raw_fd(fd)?;
-        match trigger {
-            Trigger::Level => epoll::add(self.poll.as_raw_fd(), raw, key.0, interest),
-            Trigger::Edge => {
-                self.poll.registry().register(&mut SourceFd(&raw), token(key), mio_interest(interest)?)
-            }
+        if trigger == Trigger::Level {
+            return epoll::add(self.poll.as_raw_fd(), raw, key.0, interest);
         }
+        self.poll.registry().register(&mut SourceFd(&raw), token(key), mio_interest(interest)?)
     }
 
     fn modify(&mut self, fd: Fd, key: Key, interest: Interest, trigger: Trigger) -> io::Result<()> {
         let raw = raw_fd(fd)?;
-        match trigger {
-            Trigger::Level => epoll::modify(self.poll.as_raw_fd(), raw, key.0, interest),
-            Trigger::Edge => {
-                self.poll.registry().reregister(&mut SourceFd(&raw), token(key), mio_interest(interest)?)
-            }
+        if trigger == Trigger::Level {
+            return epoll::modify(self.poll.as_raw_fd(), raw, key.0, interest);
         }
+        self.poll.registry().reregister(&mut SourceFd(&raw), token(key), mio_interest(interest)?)
     }
 
     fn unregister(&mut self, fd: Fd) -> io::Result<()> {
@@ -84,6 +80,10 @@ impl Selector for MioSelector {
             ready.push(Ready { key: Key(event.token().0 as u64), interest });
         }
         Ok(())
+    }
+
+    fn poll_handle(&self) -> Option<Fd> {
+        Some(self.poll.as_raw_fd().into())
     }
 }
 

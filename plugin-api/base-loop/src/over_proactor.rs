@@ -1,0 +1,218 @@
+//! Readers, writers and streams over a [`Proactor`]: each wait for readiness is an operation that ends with one event.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use loophost_plugin_api::{Fd, Interest, OpCode};
+
+use crate::{
+    backend::{Backend, Events},
+    operation::Operation,
+    proactor::{Completion, Proactor},
+    selector::{Key, Ready, Trigger, Wake},
+    sys,
+};
+
+/// A loop's backend that carries out operations.
+#[derive(Debug)]
+pub struct OverProactor<P> {
+    proactor: P,
+    watches: HashMap<Fd, Watch>,
+    /// The polls under way that somebody waits for.
+    polls: HashMap<Key, Fd>,
+    /// Who may need a poll. It is begun right before the wait: a reader that is removed in the turn in which it was
+    /// called, as one for the exit of a child is, has no second one.
+    to_arm: Vec<Fd>,
+    polls_made: u64,
+    /// All that has no final completion yet.
+    under_way: usize,
+    found: Vec<Completion>,
+}
+
+#[derive(Debug)]
+struct Watch {
+    key: Key,
+    interest: Interest,
+    trigger: Trigger,
+    poll: Option<Key>,
+}
+
+impl<P: Proactor> OverProactor<P> {
+    pub(crate) fn new(proactor: P) -> Self {
+        Self {
+            proactor,
+            watches: HashMap::new(),
+            polls: HashMap::new(),
+            to_arm: Vec::new(),
+            polls_made: 0,
+            under_way: 0,
+            found: Vec::new(),
+        }
+    }
+
+    /// Begins the polls that are due.
+    fn arm(&mut self) -> io::Result<()> {
+        while let Some(fd) = self.to_arm.pop() {
+            let Some(watch) = self.watches.get_mut(&fd) else { continue };
+            if watch.poll.is_some() || watch.interest.is_empty() {
+                continue;
+            }
+            let key = Key(self.polls_made | Key::EMULATED);
+            self.proactor.submit(key, &Operation::poll(fd, watch.interest))?;
+            self.polls_made += 1;
+            self.under_way += 1;
+            watch.poll = Some(key);
+            self.polls.insert(key, fd);
+        }
+        Ok(())
+    }
+
+    fn cancel_poll(&mut self, poll: Option<Key>) -> io::Result<()> {
+        let Some(key) = poll else { return Ok(()) };
+        self.polls.remove(&key);
+        self.proactor.cancel(key)
+    }
+
+    /// Tells readiness from what was submitted.
+    fn sort(&mut self, events: &mut Events) {
+        for completion in self.found.drain(..) {
+            let Completion { key, result, more, .. } = completion;
+            if !more {
+                self.under_way -= 1;
+            }
+            if key.0 & Key::EMULATED == 0 {
+                events.completions.push(completion);
+                continue;
+            }
+            // Not there: it was cancelled, and this is its end.
+            let Some(fd) = self.polls.remove(&key) else { continue };
+            let Some(watch) = self.watches.get_mut(&fd) else { continue };
+            watch.poll = None;
+            match u32::try_from(result) {
+                Ok(bits) => {
+                    events.ready.push(Ready { key: watch.key, interest: Interest(bits) });
+                    if watch.trigger == Trigger::Level {
+                        self.to_arm.push(fd);
+                    }
+                }
+                // The kernel cancels what a thread has begun when the thread ends; this one goes on with it.
+                Err(_) if result == -i64::from(libc::ECANCELED) => self.to_arm.push(fd),
+                Err(_) => {
+                    let error = io::Error::from_raw_os_error(-result as i32);
+                    tracing::debug!(fd, "descriptor closed while it was watched: {error}");
+                }
+            }
+        }
+    }
+}
+
+impl<P: Proactor> Backend for OverProactor<P> {
+    fn waker(&self) -> Arc<dyn Wake> {
+        self.proactor.waker()
+    }
+
+    fn stream_trigger(&self) -> Trigger {
+        Trigger::Once
+    }
+
+    fn register(&mut self, fd: Fd, key: Key, interest: Interest, trigger: Trigger) -> io::Result<()> {
+        // The poll itself would only say in the next turn that it cannot be.
+        sys::check_pollable(i32::try_from(fd).map_err(|_| io::ErrorKind::InvalidInput)?)?;
+        self.watches.insert(fd, Watch { key, interest, trigger, poll: None });
+        self.to_arm.push(fd);
+        Ok(())
+    }
+
+    fn modify(&mut self, fd: Fd, key: Key, interest: Interest, trigger: Trigger) -> io::Result<()> {
+        let Entry::Occupied(mut watch) = self.watches.entry(fd) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let before = watch.insert(Watch { key, interest, trigger, poll: None });
+        self.to_arm.push(fd);
+        // Also if it asks for the same: the number may be another file's by now.
+        self.cancel_poll(before.poll)
+    }
+
+    fn unregister(&mut self, fd: Fd) -> io::Result<()> {
+        let watch = self.watches.remove(&fd).ok_or(io::ErrorKind::NotFound)?;
+        if watch.poll.is_none() {
+            return Ok(());
+        }
+        self.cancel_poll(watch.poll)?;
+        // At once: the poll keeps the file open, whoever closes it next, and there may be no turn for long.
+        self.proactor.flush()
+    }
+
+    fn supports(&self, code: OpCode) -> bool {
+        self.proactor.supports(code)
+    }
+
+    fn submit(&mut self, key: Key, operation: &Operation) -> io::Result<()> {
+        self.proactor.submit(key, operation)?;
+        self.under_way += 1;
+        Ok(())
+    }
+
+    fn cancel(&mut self, key: Key) -> io::Result<()> {
+        self.proactor.cancel(key)
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>, events: &mut Events) -> io::Result<()> {
+        // What `prepare` has found.
+        self.sort(events);
+        let timeout = if events.is_empty() { timeout } else { Some(Duration::ZERO) };
+        let deadline = timeout.filter(|limit| !limit.is_zero()).map(|limit| Instant::now() + limit);
+        let mut left = timeout;
+        loop {
+            self.arm()?;
+            let woken = self.proactor.poll(left, &mut self.found);
+            self.sort(events);
+            let is_over = left.is_some_and(|left| left.is_zero());
+            if woken? || is_over || !events.is_empty() {
+                return Ok(());
+            }
+            // It may have ended for polls that nobody waits for any more.
+            left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        }
+    }
+
+    fn poll_handle(&self) -> Option<Fd> {
+        self.proactor.poll_handle()
+    }
+
+    fn prepare(&mut self) -> io::Result<bool> {
+        self.arm()?;
+        // Not only a flush: the waker must be listened to.
+        let woken = self.proactor.poll(Some(Duration::ZERO), &mut self.found)?;
+        Ok(!woken && self.found.is_empty())
+    }
+
+    fn end(&mut self, keys: &[Key], patience: Duration, completions: &mut Vec<Completion>) -> io::Result<()> {
+        let polls: Vec<_> = self.polls.drain().map(|(key, _)| key).collect();
+        self.watches.clear();
+        keys.iter().chain(&polls).try_for_each(|key| self.proactor.cancel(*key))?;
+        let (deadline, mut events) = (Instant::now() + patience, Events::default());
+        let mut result = Ok(());
+        while self.under_way > 0 && result.is_ok() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            result = match self.proactor.poll(Some(left), &mut self.found) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+                _ => Ok(()),
+            };
+            self.sort(&mut events);
+            if left.is_zero() {
+                break;
+            }
+        }
+        completions.append(&mut events.completions);
+        result
+    }
+
+    fn is_thread_bound(&self) -> bool {
+        self.proactor.is_thread_bound()
+    }
+}

@@ -1,0 +1,80 @@
+//! What a completion backend brings: operations that the system carries out.
+
+use std::{io, sync::Arc, time::Duration};
+
+use loophost_plugin_api::{Fd, OpCode};
+
+use crate::{operation::Operation, selector::Key, selector::Wake};
+
+/// Carries out operations (asyncio: a proactor): io_uring, or I/O completion ports.
+///
+/// All methods are called by one thread at a time, and never while one of them runs. NOP and TIMEOUT never come here,
+/// base-loop has its own.
+///
+/// # Safety
+/// The final [`Completion`] of an operation comes when the system is done with all that the operation points to, and not
+/// before. A proactor that is dropped with operations under way keeps what is its own of them, for the system may still
+/// be using it.
+#[allow(unsafe_code, reason = "an early completion would free memory that the system writes to")]
+pub unsafe trait Proactor: Send + 'static {
+    /// What makes a [`poll`](Self::poll) under way return, or the next one if none is. Asked for once.
+    fn waker(&self) -> Arc<dyn Wake>;
+
+    /// Whether it has an operation. POLL it must have.
+    fn supports(&self, code: OpCode) -> bool;
+
+    /// Starts an operation; its completions carry `key`. It may begin as late as with the next poll or
+    /// [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// Nothing was started. What is wrong with the operation itself is a completion.
+    fn submit(&mut self, key: Key, operation: &Operation) -> io::Result<()>;
+
+    /// Asks for the end of an operation, whose final completion comes all the same.
+    fn cancel(&mut self, key: Key) -> io::Result<()>;
+
+    /// Tells the system of everything that was submitted and cancelled, and does not wait.
+    fn flush(&mut self) -> io::Result<()>;
+
+    /// Does what [`flush`](Self::flush) does, waits until there is a completion, the waker was used or `timeout` has
+    /// passed (`None`: no limit), and adds what is complete. True if the waker was used.
+    ///
+    /// # Errors
+    /// `Interrupted` is tried again by the caller, with the time that is left.
+    fn poll(&mut self, timeout: Option<Duration>, completions: &mut Vec<Completion>) -> io::Result<bool>;
+
+    /// A descriptor that is readable when there are completions, or the waker was used.
+    fn poll_handle(&self) -> Option<Fd> {
+        None
+    }
+
+    /// Whether only the thread of the first [`poll`](Self::poll) may flush and poll.
+    fn is_thread_bound(&self) -> bool {
+        false
+    }
+}
+
+/// What became of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// What it was submitted with.
+    pub key: Key,
+    /// As of the system call: ≥ 0, or −errno. For POLL the bits of [`Interest`](loophost_plugin_api::Interest).
+    pub result: i64,
+    /// A second number: the length of an address.
+    pub aux: u64,
+    /// Whether the operation goes on; otherwise this is its final completion.
+    pub more: bool,
+}
+
+impl Completion {
+    /// A final completion.
+    pub fn last(key: Key, result: i64) -> Self {
+        Self { key, result, aux: 0, more: false }
+    }
+
+    /// The final completion of an operation that was cancelled.
+    pub fn cancelled(key: Key) -> Self {
+        Self::last(key, -i64::from(libc::ECANCELED))
+    }
+}

@@ -1,0 +1,277 @@
+//! A ring as a proactor.
+
+use std::{
+    collections::HashMap,
+    io, mem,
+    os::fd::{AsFd, AsRawFd},
+    sync::Arc,
+    time::Duration,
+};
+
+use io_uring::{
+    cqueue, opcode,
+    squeue::{Entry, Flags},
+    types::Fd as RingFd,
+};
+use libc::{EAGAIN, EINTR};
+use loophost_base_loop::{Completion, Key, Operation, Proactor, Wake};
+use loophost_plugin_api::{Fd, Interest, OpCode};
+use nix::{
+    errno::Errno,
+    sys::eventfd::{EfdFlags, EventFd},
+    unistd::read,
+};
+
+use crate::{
+    availability::Features,
+    entry::{self, UnderWay},
+    settings::Settings,
+    sys::queues::Queues,
+};
+
+/// In the user data of what has an entry in `under_way`; without it, it is a poll for one event. Keys do not have it.
+const IN_TABLE: u64 = 1 << 62;
+/// The user data of the poll of the waker.
+const WAKE: u64 = 1 << 63;
+/// The user data of cancellations.
+const CANCELLATION: u64 = WAKE | 1;
+
+/// A ring, and the operations that are in it.
+pub(crate) struct Ring {
+    queues: Queues,
+    under_way: HashMap<Key, Box<UnderWay>>,
+    features: Features,
+    waitid: bool,
+    /// Whether the ring belongs to the thread that enables it, and whether that was done.
+    is_single_issuer: bool,
+    is_enabled: bool,
+    waker: Arc<Waker>,
+    waker_is_polled: bool,
+}
+
+/// An eventfd that the ring polls: a poll that goes on needs no new entry for each wake, and the counter need not be read.
+struct Waker(EventFd);
+
+impl Wake for Waker {
+    fn wake(&self) -> io::Result<()> {
+        loop {
+            match self.0.write(1) {
+                // A full counter has woken.
+                Ok(_) | Err(Errno::EAGAIN) => return Ok(()),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+}
+
+impl Ring {
+    pub(crate) fn new(settings: &Settings, features: Features) -> io::Result<Self> {
+        let eventfd = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        Ok(Self {
+            queues: Queues::new(settings.build()?),
+            under_way: HashMap::new(),
+            features,
+            waitid: settings.waitid,
+            is_single_issuer: settings.single_issuer,
+            is_enabled: !settings.single_issuer,
+            waker: Arc::new(Waker(eventfd)),
+            waker_is_polled: false,
+        })
+    }
+
+    fn push(&mut self, entry: Entry) {
+        push(&mut self.queues, entry, self.is_enabled);
+    }
+
+    /// Before the kernel is entered to wait.
+    fn prepare(&mut self) -> io::Result<()> {
+        if !self.is_enabled {
+            self.queues.ring().submitter().register_enable_rings()?;
+            self.is_enabled = true;
+        }
+        if !self.waker_is_polled {
+            let fd = RingFd(self.waker.0.as_fd().as_raw_fd());
+            let poll = entry::poll(fd, Interest::READ, self.features.multishot_poll);
+            self.push(poll.user_data(WAKE));
+            self.waker_is_polled = true;
+        }
+        Ok(())
+    }
+
+    /// Takes what is complete; true if the waker was used.
+    fn take_completions(&mut self, completions: &mut Vec<Completion>) -> bool {
+        let mut woken = false;
+        let Self { queues, under_way, features, waitid, .. } = self;
+        let mut waker_is_polled = self.waker_is_polled;
+        queues.take_completions(|queues, completion| {
+            let (data, result) = (completion.user_data(), completion.result());
+            let more = cqueue::more(completion.flags());
+            match data {
+                CANCELLATION => {}
+                WAKE => {
+                    // Cancelled when the thread that began it has ended.
+                    woken |= result != -libc::ECANCELED;
+                    waker_is_polled = more;
+                }
+                _ if data & IN_TABLE == 0 => {
+                    completions.push(Completion::last(Key(data), entry::poll_result(result, Interest::BOTH)))
+                }
+                _ => {
+                    let key = Key(data & !IN_TABLE);
+                    let Some(operation) = under_way.get_mut(&key) else { return };
+                    let mut found = |completion| completions.push(completion);
+                    match operation.go_on(key, result, more, &mut found) {
+                        Next::Nothing => {}
+                        Next::End => drop(under_way.remove(&key)),
+                        Next::Again => {
+                            let entry = operation.entry(*features, *waitid);
+                            push(queues, entry.user_data(data), true);
+                        }
+                        Next::Poll => push(queues, operation.poll_entry().user_data(data), true),
+                    }
+                }
+            }
+        });
+        if self.waker_is_polled && !waker_is_polled {
+            // Begun anew it would tell of the same wake again.
+            let _ = read(self.waker.0.as_fd(), &mut [0; 8]);
+        }
+        self.waker_is_polled = waker_is_polled;
+        woken
+    }
+}
+
+#[allow(unsafe_code, reason = "the promise of the entries' memory")]
+fn push(queues: &mut Queues, entry: Entry, may_enter: bool) {
+    // SAFETY: an entry points to the memory of an operation, whose submitter has promised it, to a box in `under_way`, which
+    // stays until the last completion and is leaked with the ring, or to nothing.
+    unsafe { queues.push(entry, may_enter) };
+}
+
+// SAFETY: a final completion is made of the kernel's last one for the operation, or of one that says that nothing
+// was done; and `drop` leaks what the kernel may still be using.
+#[allow(unsafe_code, reason = "a promise, kept by the kernel")]
+unsafe impl Proactor for Ring {
+    fn waker(&self) -> Arc<dyn Wake> {
+        self.waker.clone()
+    }
+
+    fn supports(&self, _code: OpCode) -> bool {
+        true
+    }
+
+    fn submit(&mut self, key: Key, operation: &Operation) -> io::Result<()> {
+        if operation.code == OpCode::POLL && !operation.is_multishot() {
+            let fd = RingFd(operation.raw_fd());
+            self.push(entry::poll(fd, Interest(operation.arg32), false).user_data(key.0));
+            return Ok(());
+        }
+        let mut under_way = UnderWay::new(operation);
+        let entry = under_way.entry(self.features, self.waitid).user_data(key.0 | IN_TABLE);
+        self.under_way.insert(key, under_way);
+        self.push(entry);
+        Ok(())
+    }
+
+    fn cancel(&mut self, key: Key) -> io::Result<()> {
+        let mut data = key.0;
+        if let Some(operation) = self.under_way.get_mut(&key) {
+            operation.is_cancelled = true;
+            data |= IN_TABLE;
+        }
+        let mut entry = opcode::AsyncCancel::new(data).build().user_data(CANCELLATION);
+        if self.features.silent_success {
+            entry = entry.flags(Flags::SKIP_SUCCESS);
+        }
+        self.push(entry);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        // Before the first run nobody is the issuer.
+        if self.is_enabled { self.queues.enter(Some(Duration::ZERO)) } else { Ok(()) }
+    }
+
+    fn poll(&mut self, timeout: Option<Duration>, completions: &mut Vec<Completion>) -> io::Result<bool> {
+        self.prepare()?;
+        let entered = self.queues.enter(timeout);
+        let woken = self.take_completions(completions);
+        if woken || !completions.is_empty() {
+            return Ok(woken);
+        }
+        entered.map(|()| false)
+    }
+
+    fn poll_handle(&self) -> Option<Fd> {
+        // What is left for the issuer to do does not make its ring readable (seen on Linux 6.18).
+        (!self.is_single_issuer).then(|| self.queues.ring().as_raw_fd().into())
+    }
+
+    fn is_thread_bound(&self) -> bool {
+        self.is_single_issuer
+    }
+}
+
+/// What an operation needs after a completion.
+enum Next {
+    /// More come by themselves.
+    Nothing,
+    /// To be taken out.
+    End,
+    /// To be submitted again.
+    Again,
+    /// A poll, until it would not block.
+    Poll,
+}
+
+impl UnderWay {
+    fn go_on(&mut self, key: Key, result: i32, more: bool, found: &mut impl FnMut(Completion)) -> Next {
+        if self.is_polling {
+            self.is_polling = false;
+            if result >= 0 && !self.is_cancelled {
+                return Next::Again;
+            }
+            let error = if result < 0 { result } else { -libc::ECANCELED };
+            found(Completion::last(key, error.into()));
+            return Next::End;
+        }
+        let would_block = result == -EAGAIN && self.operation.code != OpCode::CONNECT;
+        if would_block && self.is_cancelled {
+            found(Completion::cancelled(key));
+            return Next::End;
+        }
+        if would_block {
+            self.is_polling = true;
+            return Next::Poll;
+        }
+        if result == -EINTR && !self.is_cancelled && self.operation.code != OpCode::CLOSE {
+            return Next::Again;
+        }
+        let result = match self.operation.code {
+            OpCode::POLL => entry::poll_result(result, Interest(self.operation.arg32)),
+            // Of a poll they are the bits that are ready.
+            OpCode::WAIT_PROCESS => result.min(0).into(),
+            _ => result.into(),
+        };
+        let goes_on = self.operation.is_multishot() && result >= 0;
+        found(Completion { key, result, aux: self.address_len(), more: goes_on });
+        match (goes_on, more) {
+            (false, _) => Next::End,
+            (true, true) => Next::Nothing,
+            (true, false) if self.is_cancelled => {
+                found(Completion::cancelled(key));
+                Next::End
+            }
+            // The kernel has had enough, or does one at a time; the submitter has not.
+            (true, false) => Next::Again,
+        }
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // What did not end by now the kernel may still write to.
+        mem::take(&mut self.under_way).into_values().for_each(mem::forget);
+    }
+}

@@ -1,0 +1,5 @@
+//! The door to the operating system: the ring's queues, an eventfd, and a helper process.
+
+pub(crate) mod helper;
+pub(crate) mod message;
+pub(crate) mod queues;
