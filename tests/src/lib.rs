@@ -2,6 +2,7 @@
 //!
 //! `cargo test --workspace` builds no cdylib by itself, so [`cdylib`] does, in the profile of the test run.
 
+mod c_plugin;
 mod eventually;
 mod log_lines;
 pub mod plugin_file;
@@ -25,6 +26,7 @@ use std::{
 use loophost::plugin::Trust;
 use serde_json::Value;
 
+pub use c_plugin::{C_POLICY, c_plugin};
 pub use eventually::eventually;
 pub use log_lines::LogLines;
 pub use requirement::{require, skip};

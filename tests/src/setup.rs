@@ -1,10 +1,10 @@
 //! The ways to run a program that must all behave the same: each policy, built in and from its file, with each watcher.
 
-use std::{env, ffi::OsString, fs, path::PathBuf};
+use std::{env, ffi::OsString, path::PathBuf};
 
 use tempfile::TempDir;
 
-use crate::cdylib;
+use crate::{C_POLICY, c_plugin, cdylib, plugin_file::copy_of};
 
 /// On each policy.
 const WATCHERS: [&str; 3] = ["auto", "pidfd", "threaded"];
@@ -25,12 +25,14 @@ pub struct Setup {
 }
 
 impl Plugins {
-    /// Builds and copies `poll` and `limited-policy`.
+    /// Builds and copies `poll`, `limited-policy`, and `c-policy` if there is a C compiler.
     ///
     /// # Panics
     /// They do not build.
     pub fn new() -> Self {
-        Self::of(&["loophost-poll", "limited-policy"])
+        let plugins = Self::of(&["loophost-poll", "limited-policy"]);
+        plugins.add(c_plugin(C_POLICY, "loophost_c_policy", &[]));
+        plugins
     }
 
     /// Builds and copies the plugins of these packages.
@@ -40,11 +42,14 @@ impl Plugins {
     pub fn of(packages: &[&str]) -> Self {
         let folder = TempDir::new().expect("a folder for plugins");
         for package in packages {
-            let file = cdylib(package);
-            let name = file.file_name().expect("a file has a name");
-            fs::copy(&file, folder.path().join(name)).expect("a plugin can be copied");
+            copy_of(&cdylib(package), folder.path());
         }
         Self { folder }
+    }
+
+    /// Copies one more, if there is one; where it is then.
+    pub fn add(&self, file: Option<PathBuf>) -> Option<PathBuf> {
+        file.map(|file| copy_of(&file, &self.folder()))
     }
 
     /// The folder, by its canonical name.
@@ -65,6 +70,8 @@ impl Plugins {
         let by_name =
             |name: &str| vec!["--plugin-path".into(), self.folder().into(), "--policy".into(), name.into()];
         let by_path = |file: &str| vec!["--policy".into(), self.file(file).into()];
+        let c_policy = self.file("libloophost_c_policy.so");
+        let c_policy = c_policy.exists().then(|| by_name("c-policy"));
         let policies: [Vec<OsString>; 5] = [
             Vec::new(),
             by_name("poll"),
@@ -83,7 +90,7 @@ impl Plugins {
             };
             watchers.chain(sigchld).map(with).collect::<Vec<_>>()
         };
-        policies.into_iter().flat_map(with_watchers).collect()
+        policies.into_iter().chain(c_policy).flat_map(with_watchers).collect()
     }
 }
 

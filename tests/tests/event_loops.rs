@@ -1,5 +1,5 @@
-//! The conformance suite on each kind of loop that we have: the built-in one, the same out of a `.so`, and that of the
-//! plugin `poll`. In one process and in the main thread, so that a debugger and the sanitizers see all of it;
+//! The conformance suite on each kind of loop that we have: the built-in one, the same out of a `.so`, that of the plugin
+//! `poll`, and those of plugins in C. In one process and in the main thread, so that a debugger and the sanitizers see all of it;
 //! `plugin_check.rs` runs the same cases in processes of their own.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -8,9 +8,14 @@ use std::{env, process::ExitCode};
 
 use loophost::{ErrorCode, LoopHandle, Op, OpCode, Options, RepeatCallback, plugin, testing::HostHarness};
 use loophost_testkit::{Outcome, Subject, cases};
+use loophost_tests::{C_POLICY, c_plugin, cdylib, trust};
 
-/// The plugins, besides what is built in.
+/// The plugins in Rust, besides what is built in.
 const PLUGINS: [&str; 2] = ["selector-policy", "loophost-poll"];
+
+/// Those in C: one with a loop of its own, and one that forwards each call to the built-in one and back.
+const C_PLUGINS: [(&str, &str); 2] =
+    [("loophost_c_policy", C_POLICY), ("forwarding", "tests/c-fixtures/forwarding.c")];
 
 /// Arguments that are no flags pick cases by parts of their names, as with the usual harness.
 fn main() -> ExitCode {
@@ -22,10 +27,13 @@ fn main() -> ExitCode {
     let harness = HostHarness::new();
     let mut failed =
         check("built in", &harness, &Subject::Policy(&|| Ok(harness.default_policy())), &is_wanted);
-    for package in PLUGINS {
-        let plugin = plugin::load(&loophost_tests::cdylib(package), &loophost_tests::trust()).unwrap();
+    let in_rust = PLUGINS.map(|package| (package, Some(cdylib(package))));
+    let in_c = C_PLUGINS.map(|(name, source)| (name, c_plugin(source, name, &[])));
+    let files = in_rust.into_iter().chain(in_c).filter_map(|(name, file)| Some((name, file?)));
+    for (name, file) in files {
+        let plugin = plugin::load(&file, &trust()).unwrap();
         let make = || Ok(plugin.new_policy(None, &Options::new(), Some(harness.default_policy())).unwrap());
-        failed += check(package, &harness, &Subject::Policy(&make), &is_wanted);
+        failed += check(name, &harness, &Subject::Policy(&make), &is_wanted);
         submit_is_not_supported(&make().unwrap().new_event_loop().unwrap());
     }
     submit_is_not_supported(&harness.default_policy().new_event_loop().unwrap());

@@ -12,7 +12,7 @@ use loophost::{
     testing::HostHarness,
 };
 use loophost_testkit::Subject;
-use loophost_tests::{cdylib, suite, trust};
+use loophost_tests::{C_POLICY, c_plugin, cdylib, suite, trust};
 
 /// The plugins that bring policies.
 const POLICIES: [&str; 3] = ["selector-policy", "loophost-poll", "limited-policy"];
@@ -29,6 +29,11 @@ enum Source {
 impl Source {
     fn of_file(package: &'static str) -> Self {
         Self::File(package, plugin::load(&cdylib(package), &trust()).unwrap())
+    }
+
+    fn in_c(name: &'static str, source: &str) -> Option<Self> {
+        let file = c_plugin(source, name, &[])?;
+        Some(Self::File(name, plugin::load(&file, &trust()).unwrap()))
     }
 
     fn name(self) -> &'static str {
@@ -58,10 +63,17 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     Deprecation::ALL.into_iter().for_each(Deprecation::silence);
-    let policies: Vec<_> =
-        [Source::BuiltIn("default")].into_iter().chain(POLICIES.map(Source::of_file)).collect();
-    let watchers: Vec<_> =
-        builtin::WATCHERS.map(Source::BuiltIn).into_iter().chain([Source::of_file(WATCHER)]).collect();
+    let policies: Vec<_> = [Source::BuiltIn("default")]
+        .into_iter()
+        .chain(POLICIES.map(Source::of_file))
+        .chain(Source::in_c("loophost_c_policy", C_POLICY))
+        .collect();
+    let watchers: Vec<_> = builtin::WATCHERS
+        .map(Source::BuiltIn)
+        .into_iter()
+        .chain([Source::of_file(WATCHER)])
+        .chain(Source::in_c("forwarding", "tests/c-fixtures/forwarding.c"))
+        .collect();
     let harness = HostHarness::new();
     let mut failed = 0;
     for profile in Profile::ALL {

@@ -4,7 +4,7 @@
 
 use std::{collections::HashSet, process::Command};
 
-use loophost_tests::{Ended, Plugins, binary, command, loophost, proc, run};
+use loophost_tests::{C_POLICY, Ended, Plugins, binary, c_plugin, command, loophost, proc, run};
 use nix::unistd::Pid;
 use serde_json::Value;
 
@@ -50,6 +50,15 @@ fn shipped_plugins_and_examples_pass() {
     for package in packages {
         let library = package.replace('-', "_");
         passes(plugins.file(&format!("lib{library}.so")).to_str().unwrap());
+    }
+}
+
+#[test]
+fn plugins_in_c_pass() {
+    let plugins = Plugins::of(&[]);
+    for (name, source) in [("loophost_c_policy", C_POLICY), ("forwarding", "tests/c-fixtures/forwarding.c")] {
+        let Some(file) = plugins.add(c_plugin(source, name, &[])) else { return };
+        passes(file.to_str().unwrap());
     }
 }
 
