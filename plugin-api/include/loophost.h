@@ -419,7 +419,7 @@ struct loophost_host {
     /* Make a callback of a function. `drop` may be NULL. */
     struct loophost_callback (*make_callback)(loophost_call_fn call, loophost_drop_fn drop, void *data);
     struct loophost_repeat_callback (*make_repeat_callback)(loophost_call_fn call, loophost_drop_fn drop, void *data);
-    /* Calls it; afterwards it is none. A second time, or none: INVALID_ARGUMENT. */
+    /* Calls it; afterwards it is none. A second time, none, or an event without its data: INVALID_ARGUMENT. */
     int (*call)(struct loophost_callback *callback, const struct loophost_event *event, struct loophost_error *error);
     /* Calls it; it stays. */
     int (*call_repeat)(struct loophost_repeat_callback *callback, const struct loophost_event *event,

@@ -164,8 +164,8 @@ pub(super) unsafe extern "C" fn call(
     // SAFETY: `loophost.h` has the plugin give a callback of its own, an event and a place for the error.
     unsafe {
         answer(error, || {
-            let callback = Words::take_from(callback).ok_or_else(none)?;
-            with_event(event, |event| callback.call(event))
+            // Not taken for an event that makes no sense.
+            with_event(event, |event| Words::take_from(callback).ok_or_else(none)?.call(event))
         })
     }
 }
