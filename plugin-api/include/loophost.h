@@ -24,7 +24,8 @@
  * Threads. [loop-thread]: the thread that runs the loop; while it is idle, one thread at a time. The host keeps that
  * rule for the loops of plugins: called elsewhere it answers WRONG_THREAD or BUSY by itself. [any-thread]: what it says,
  * several at once. Nothing is called with a lock held, and a plugin must not call the host, a callback, or the drop of one
- * while it holds a lock of its own or is in the middle of a change.
+ * while it holds a lock of its own or is in the middle of a change. In a child made by fork(2) the loops of the parent
+ * answer FORKED, and nothing of them is called.
  *
  * Text is UTF-8 and ends with a zero. Times are nanoseconds of CLOCK_MONOTONIC. No exception of C++ and no longjmp may
  * leave a function of a plugin.
@@ -233,58 +234,68 @@ enum { LOOPHOST_STAT_TURNS = 0, LOOPHOST_STAT_CALLBACKS = 1, LOOPHOST_STAT_WAKEU
 
 /* The methods of an event loop. `self` is the plugin's own pointer; in the host's table, a handle.
  *
- * Once `close` has worked the host answers LOOP_CLOSED for all but drop, close, is_running, is_closed, time, name and
- * stat by itself. A loop without a base must have those marked with *. */
+ * Once `close` was called the host answers LOOP_CLOSED for all but drop, close, is_running, is_closed, time, name and
+ * stat by itself. A loop without a base must have what is [required]. */
 struct loophost_loop_vtable {
     uint32_t struct_size;
-    /* [any-thread] The last use: frees what is behind `self`. NULL: there is nothing to free. Was the loop not closed, and
-     * has it no base, then `close` comes before. */
+    /* [any-thread] The last use: frees what is behind `self`. NULL: there is nothing to free. Was the loop not
+     * closed, and has it no base, then `close` comes before. */
     void (*drop)(void *self);
-    /* [loop-thread] * Runs until `stop`. `outermost` is the object that is to be announced with enter_running: this
-     * loop, or one that has it as its base. NULL in a call of the host's table: the loop itself. */
+    /* [loop-thread] [required] Runs until `stop`. `outermost` is the object that is to be announced with
+     * enter_running: this loop, or one that has it as its base. NULL in a call of the host's table: the loop
+     * itself. */
     int (*run_forever)(void *self, struct loophost_loop *outermost, struct loophost_error *error);
-    /* [loop-thread] * One turn: waits at most `timeout_ns` (UINT64_MAX: no limit), then runs what is due. */
+    /* [loop-thread] [required] One turn: waits at most `timeout_ns` (UINT64_MAX: no limit), then runs what is
+     * due. */
     int (*run_once)(void *self, struct loophost_loop *outermost, uint64_t timeout_ns, struct loophost_error *error);
-    /* [any-thread] * Ends the run after the turn that is under way; before a run, that one ends after one turn. */
+    /* [any-thread] [required] Ends the run after the turn that is under way; before a run, that one ends after
+     * one turn. */
     int (*stop)(void *self, struct loophost_error *error);
-    /* [loop-thread] * Drops what is pending. The host does not call it while the loop runs, nor a second time. */
+    /* [loop-thread] [required] Drops what is pending. The host does not call it while the loop runs, nor a second
+     * time. */
     int (*close)(void *self, struct loophost_error *error);
     /* [any-thread] 1 or 0. NULL without a base: the host knows. */
     int (*is_running)(void *self);
+    /* [any-thread] 1 or 0. NULL without a base: the host knows. */
     int (*is_closed)(void *self);
     /* [loop-thread] A descriptor that is readable when run_once has something to do. */
     int (*poll_handle)(void *self, int64_t *fd, struct loophost_error *error);
     /* [loop-thread] When run_once must be called at the latest; UINT64_MAX: never. */
     int (*next_deadline)(void *self, uint64_t *when_ns, struct loophost_error *error);
-    /* [loop-thread] * In the next turn, after all that were given before. */
+    /* [loop-thread] [required] In the next turn, after all that were given before. */
     int (*call_soon)(void *self, struct loophost_callback callback, uint64_t *id, struct loophost_error *error);
-    /* [any-thread] * The same, and wakes the loop. */
+    /* [any-thread] [required] The same, and wakes the loop. */
     int (*call_soon_threadsafe)(void *self, struct loophost_callback callback, uint64_t *id,
                                 struct loophost_error *error);
-    /* [loop-thread] * Once `time` has reached `when_ns`. */
+    /* [loop-thread] [required] Once `time` has reached `when_ns`. */
     int (*call_at)(void *self, uint64_t when_ns, struct loophost_callback callback, uint64_t *id,
                    struct loophost_error *error);
-    /* [loop-thread] * Drops a callback that has not run: 1 if it will not be called. */
+    /* [loop-thread] [required] Drops a callback that has not run: 1 if it will not be called. */
     int (*cancel)(void *self, uint64_t id, struct loophost_error *error);
-    /* [any-thread] * Nanoseconds of CLOCK_MONOTONIC. */
+    /* [any-thread] [required] Nanoseconds of CLOCK_MONOTONIC. */
     uint64_t (*time)(void *self);
-    /* [loop-thread] In every turn in which `fd` is ready; replaces. FD_BUSY if it is watched as a stream; OS with EPERM
-     * for a regular file. */
+    /* [loop-thread] In every turn in which `fd` is ready; replaces. FD_BUSY if it is watched as a stream; OS with
+     * EPERM for a regular file. */
     int (*add_reader)(void *self, int64_t fd, struct loophost_repeat_callback callback,
                       struct loophost_error *error);
+    /* [loop-thread] 1 if there was one. */
     int (*remove_reader)(void *self, int64_t fd, struct loophost_error *error);
+    /* [loop-thread] As add_reader, for writing. */
     int (*add_writer)(void *self, int64_t fd, struct loophost_repeat_callback callback,
                       struct loophost_error *error);
+    /* [loop-thread] 1 if there was one. */
     int (*remove_writer)(void *self, int64_t fd, struct loophost_error *error);
     /* [loop-thread] One event, then nothing until rearm_io. FD_BUSY if the descriptor is watched already. */
     int (*watch_io)(void *self, int64_t fd, uint32_t interest, struct loophost_repeat_callback callback,
                     uint64_t *id, struct loophost_error *error);
     /* [loop-thread] Asks for the next event; NOT_FOUND if there is no such stream. */
     int (*rearm_io)(void *self, uint64_t id, uint32_t interest, struct loophost_error *error);
+    /* [loop-thread] 1 if it was watched. Comes before the descriptor is closed. */
     int (*unwatch_io)(void *self, uint64_t id, struct loophost_error *error);
     /* [loop-thread] The callback comes in the loop's thread; signal_subscribe helps. Replaces. */
     int (*add_signal_handler)(void *self, int32_t signum, struct loophost_repeat_callback callback,
                               struct loophost_error *error);
+    /* [loop-thread] 1 if there was one. */
     int (*remove_signal_handler)(void *self, int32_t signum, struct loophost_error *error);
     /* [loop-thread] 0: exactly one final event, never from inside `submit`. What `op` points to lives inside the
      * callback, which is neither called nor dropped before the kernel is done with it. */
@@ -300,7 +311,7 @@ struct loophost_loop_vtable {
     void (*name)(void *self, char *buffer, size_t room);
     /* [any-thread] 1 and a figure, or 0 if it is not counted. */
     int (*stat)(void *self, uint32_t code, uint64_t *value);
-    /* [loop-thread] */
+    /* [loop-thread] Whether slow callbacks are reported, and what is left at the end. */
     int (*set_debug)(void *self, int on, struct loophost_error *error);
     /* [loop-thread] What is told of errors in callbacks; none restores the default, a line in the log. */
     int (*set_exception_handler)(void *self, struct loophost_repeat_callback handler, struct loophost_error *error);
@@ -314,53 +325,60 @@ struct loophost_loop_vtable {
 /* ---- Child watchers ---- */
 
 /* The methods of a child watcher: it finds out that a child has exited, and asks the host for the status (`reap`).
- * All [any-thread]. Without a base it must have those marked with *. */
+ * Without a base it must have what is [required]. */
 struct loophost_watcher_vtable {
     uint32_t struct_size;
-    /* The last use: frees what is behind `self`. NULL: there is nothing to free. */
+    /* [any-thread] The last use: frees what is behind `self`. NULL: there is nothing to free. */
     void (*drop)(void *self);
-    /* * Calls `callback` once when the child has exited, on any thread, never from inside. A second one replaces the
-     * first. `pidfd` (-1: none) is lent until then, or until remove_child_handler has returned. */
+    /* [any-thread] [required] Calls `callback` once when the child has exited, on any thread, never from inside.
+     * A second one replaces the first. `pidfd` (-1: none) is lent until then, or until remove_child_handler has
+     * returned. */
     int (*add_child_handler)(void *self, int64_t pid, int64_t pidfd, struct loophost_callback callback,
                              struct loophost_error *error);
-    /* * 1: there was one, and it does not run and will not. */
+    /* [any-thread] [required] 1: there was one, and it does not run and will not. */
     int (*remove_child_handler)(void *self, int64_t pid, struct loophost_error *error);
-    /* `loop` may be NULL. All of it or nothing. */
+    /* [any-thread] `loop` may be NULL. All of it or nothing. */
     int (*attach_loop)(void *self, struct loophost_loop *loop, struct loophost_error *error);
-    /* * Whether the exit of a child that is spawned now would be noticed. */
+    /* [any-thread] [required] Whether the exit of a child that is spawned now would be noticed. */
     int (*is_active)(void *self);
-    /* Before and after a spawn; the token is the watcher's own. INACTIVE: nothing is spawned. NULL without a base: the
-     * host asks is_active. */
+    /* [any-thread] Before and after a spawn; the token is the watcher's own. INACTIVE: nothing is spawned. NULL
+     * without a base: the host asks is_active. */
     int (*begin_spawn)(void *self, uint64_t *token, struct loophost_error *error);
-    /* `pid` is 0 if there is no child. */
+    /* [any-thread] `pid` is 0 if there is no child. */
     int (*end_spawn)(void *self, uint64_t token, int64_t pid, struct loophost_error *error);
-    /* * Drops all handlers. Twice is fine. */
+    /* [any-thread] [required] Drops all handlers. Twice is fine. */
     int (*close)(void *self, struct loophost_error *error);
+    /* [any-thread] As that of a loop. */
     void (*name)(void *self, char *buffer, size_t room);
+    /* [any-thread] As that of a loop. */
     const void *(*extension)(void *self, const char *id);
 };
 
 /* ---- Policies ---- */
 
-/* The methods of a policy. All [any-thread]. `outermost` is the object that was called: a method that needs another one
- * calls it there, so that what overrides it is used. It is lent and never kept. NULL in a call of the host's table: the
- * policy itself. Without a base all must be there but `extension`. */
+/* The methods of a policy. `outermost` is the object that was called: a method that needs another one calls it there, so
+ * that what overrides it is used. It is lent and never kept. NULL in a call of the host's table: the policy itself.
+ * Without a base all are required but `drop` and `extension`. */
 struct loophost_policy_vtable {
     uint32_t struct_size;
-    /* The last use: frees what is behind `self`. NULL: there is nothing to free. */
+    /* [any-thread] The last use: frees what is behind `self`. NULL: there is nothing to free. */
     void (*drop)(void *self);
+    /* [any-thread] The loop of this context; NO_CURRENT_LOOP if there is none and none is to be made. */
     int (*get_event_loop)(void *self, struct loophost_policy *outermost, struct loophost_loop **out,
                           struct loophost_error *error);
-    /* `loop` may be NULL. */
+    /* [any-thread] `loop` may be NULL. */
     int (*set_event_loop)(void *self, struct loophost_policy *outermost, struct loophost_loop *loop,
                           struct loophost_error *error);
+    /* [any-thread] Makes a loop, without making it current. */
     int (*new_event_loop)(void *self, struct loophost_policy *outermost, struct loophost_loop **out,
                           struct loophost_error *error);
+    /* [any-thread] The watcher of the process, made when it is first asked for. */
     int (*get_child_watcher)(void *self, struct loophost_policy *outermost, struct loophost_watcher **out,
                              struct loophost_error *error);
-    /* `watcher` may be NULL. The previous one is closed. */
+    /* [any-thread] `watcher` may be NULL. The previous one is closed. */
     int (*set_child_watcher)(void *self, struct loophost_policy *outermost, struct loophost_watcher *watcher,
                              struct loophost_error *error);
+    /* [any-thread] As that of a loop. */
     const void *(*extension)(void *self, const char *id);
 };
 
@@ -387,7 +405,7 @@ enum {
     LOOPHOST_REAP_RECOVERED = 4    /* somebody else took it, but the kernel still knew it */
 };
 
-/* What a plugin may ask of the host. All [any-thread], unless noted. It lives as long as the process. */
+/* What a plugin may ask of the host. It lives as long as the process. */
 struct loophost_host {
     uint32_t struct_size;
     uint32_t abi_minor;
@@ -396,68 +414,85 @@ struct loophost_host {
     const struct loophost_watcher_vtable *watchers;
     const struct loophost_policy_vtable *policies;
 
-    /* Make an object. `base` is what has the methods that are NULL, or NULL. On an error `self` stays the caller's. */
+    /* [any-thread] Make an object. `base` is what has the methods that are NULL, or NULL. On an error `self`
+     * stays the caller's. */
     int (*make_loop)(const struct loophost_loop_vtable *vtable, void *self, struct loophost_loop *base,
                      struct loophost_loop **out, struct loophost_error *error);
+    /* [any-thread] As make_loop. */
     int (*make_watcher)(const struct loophost_watcher_vtable *vtable, void *self, struct loophost_watcher *base,
                         struct loophost_watcher **out, struct loophost_error *error);
+    /* [any-thread] As make_loop. */
     int (*make_policy)(const struct loophost_policy_vtable *vtable, void *self, struct loophost_policy *base,
                        struct loophost_policy **out, struct loophost_error *error);
-    /* A handle of one's own to the same object; NULL to NULL. */
+    /* [any-thread] A handle of one's own to the same object; NULL to NULL. */
     struct loophost_loop *(*clone_loop)(struct loophost_loop *loop);
+    /* [any-thread] As clone_loop. */
     struct loophost_watcher *(*clone_watcher)(struct loophost_watcher *watcher);
+    /* [any-thread] As clone_loop. */
     struct loophost_policy *(*clone_policy)(struct loophost_policy *policy);
-    /* Gives back a handle of one's own: cloned, or come through an `out`. The last one drops the object. */
+    /* [any-thread] Gives back a handle of one's own: cloned, or come through an `out`. The last one drops the
+     * object. */
     void (*free_loop)(struct loophost_loop *loop);
+    /* [any-thread] As free_loop. */
     void (*free_watcher)(struct loophost_watcher *watcher);
+    /* [any-thread] As free_loop. */
     void (*free_policy)(struct loophost_policy *policy);
-    /* 1 if both are the same object. */
+    /* [any-thread] 1 if both are the same object. */
     int (*same_loop)(struct loophost_loop *one, struct loophost_loop *other);
+    /* [any-thread] As same_loop. */
     int (*same_watcher)(struct loophost_watcher *one, struct loophost_watcher *other);
+    /* [any-thread] As same_loop. */
     int (*same_policy)(struct loophost_policy *one, struct loophost_policy *other);
 
-    /* Make a callback of a function. `drop` may be NULL. */
+    /* [any-thread] Make a callback of a function. `drop` may be NULL. */
     struct loophost_callback (*make_callback)(loophost_call_fn call, loophost_drop_fn drop, void *data);
+    /* [any-thread] As make_callback. */
     struct loophost_repeat_callback (*make_repeat_callback)(loophost_call_fn call, loophost_drop_fn drop, void *data);
-    /* Calls it; afterwards it is none. A second time, none, or an event without its data: INVALID_ARGUMENT. */
+    /* [any-thread] Calls it; afterwards it is none. A second time, none, or an event without its data:
+     * INVALID_ARGUMENT. */
     int (*call)(struct loophost_callback *callback, const struct loophost_event *event, struct loophost_error *error);
-    /* Calls it; it stays. */
+    /* [any-thread] Calls it; it stays. */
     int (*call_repeat)(struct loophost_repeat_callback *callback, const struct loophost_event *event,
                        struct loophost_error *error);
-    /* Drop it without a call; afterwards it is none. None is fine. */
+    /* [any-thread] Drop it without a call; afterwards it is none. None is fine. */
     void (*drop_callback)(struct loophost_callback *callback);
+    /* [any-thread] As drop_callback. */
     void (*drop_repeat_callback)(struct loophost_repeat_callback *callback);
-    /* What a callback of either kind is called, for messages: text that ends with a zero, in `room` bytes. A copy of the
-     * words will do, also when the callback is gone. */
+    /* [any-thread] What a callback of either kind is called, for messages: text that ends with a zero, in `room`
+     * bytes. A copy of the words will do, also when the callback is gone. */
     void (*callback_name)(const uintptr_t words[4], char *buffer, size_t room);
 
-    /* 1 if a record of this level and target would be written. */
+    /* [any-thread] 1 if a record of this level and target would be written. */
     int (*log_enabled)(uint32_t level, const char *target);
+    /* [any-thread] Writes a record. */
     void (*log)(const struct loophost_log_record *record);
-    /* 1 in a child made by fork(2) without exec. */
+    /* [any-thread] 1 in a child made by fork(2) without exec. */
     int (*forked)(void);
 
     /* [loop-thread] Announces that this thread runs `loop`; LOOP_RUNNING if it runs one already. */
     int (*enter_running)(struct loophost_loop *loop, uint64_t *token, struct loophost_error *error);
     /* [loop-thread] Ends it. */
     int (*leave_running)(uint64_t token, struct loophost_error *error);
-    /* The loop that this thread runs: a handle of one's own, or NULL. */
+    /* [any-thread] The loop that this thread runs: a handle of one's own, or NULL. */
     struct loophost_loop *(*current_loop)(void);
+    /* [any-thread] The policy of the process. */
     int (*get_event_loop_policy)(struct loophost_policy **out, struct loophost_error *error);
-    /* NULL: a fresh default. */
+    /* [any-thread] NULL: a fresh default. */
     int (*set_event_loop_policy)(struct loophost_policy *policy, struct loophost_error *error);
-    /* Make one of the host's own, by name. */
+    /* [any-thread] Make one of the host's own, by name. */
     int (*new_loop)(const char *name, const struct loophost_key_value *options, size_t options_len,
                     struct loophost_loop **out, struct loophost_error *error);
+    /* [any-thread] As new_loop. */
     int (*new_watcher)(const char *name, const struct loophost_key_value *options, size_t options_len,
                        struct loophost_watcher **out, struct loophost_error *error);
-    /* The callback comes on the host's thread for signals. */
+    /* [any-thread] The callback comes on the host's thread for signals. */
     int (*signal_subscribe)(int32_t signum, struct loophost_repeat_callback callback, uint64_t *id,
                             struct loophost_error *error);
-    /* When it returns the callback is not running, unless this is called from inside it. */
+    /* [any-thread] When it returns the callback is not running, unless this is called from inside it. */
     int (*signal_unsubscribe)(uint64_t id, struct loophost_error *error);
-    /* Takes the status of a child if it has exited: LOOPHOST_REAP_EXITED and so on. Never waits. */
+    /* [any-thread] Takes the status of a child if it has exited: LOOPHOST_REAP_EXITED and so on. Never waits. */
     int (*reap)(int64_t pid, struct loophost_child_exit *status, struct loophost_error *error);
+    /* [any-thread] As that of a loop. */
     const void *(*extension)(const char *id);
 };
 
@@ -474,17 +509,19 @@ static inline struct loophost_event loophost_child_event(int64_t pid, const stru
 
 /* The functions of a plugin. `loophost_c_plugin_1` is one, exported:
  *     LOOPHOST_EXPORT const struct loophost_c_plugin loophost_c_plugin_1 = {sizeof(struct loophost_c_plugin), ...};
- * All [any-thread]. NULL: there is nothing to do, or nothing of the kind. */
+ * NULL: there is nothing to do, or nothing of the kind. */
 struct loophost_c_plugin {
     uint32_t struct_size;
-    /* Called once, before everything else. It must not start threads, nor change signals, descriptors or the working
-     * folder of the process. */
+    /* [any-thread] Called once, before everything else. It must not start threads, nor change signals,
+     * descriptors or the working folder of the process. */
     int (*init)(const struct loophost_host *host, struct loophost_error *error);
-    /* Makes what is offered as `name`. `base` is the host's default, lent, or NULL. */
+    /* [any-thread] Makes what is offered as `name`. `base` is the host's default, lent, or NULL. */
     int (*new_policy)(const char *name, const struct loophost_key_value *options, size_t options_len,
                       struct loophost_policy *base, struct loophost_policy **out, struct loophost_error *error);
+    /* [any-thread] As new_policy. */
     int (*new_watcher)(const char *name, const struct loophost_key_value *options, size_t options_len,
                        struct loophost_watcher *base, struct loophost_watcher **out, struct loophost_error *error);
+    /* [any-thread] As that of a loop. */
     const void *(*extension)(const char *id);
 };
 

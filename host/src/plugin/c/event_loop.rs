@@ -60,11 +60,6 @@ impl CLoop {
         Ok(Self { table, data, base, cell: LoopCell::new(()), closed, born_in_fork })
     }
 
-    /// For what any thread may do.
-    fn open(&self) -> Result<(), Error> {
-        if self.closed.load(SeqCst) { Err(Error::loop_closed()) } else { Ok(()) }
-    }
-
     /// For what the loop's thread may do: no other one comes in between.
     fn hold(&self) -> Result<Hold<'_, ()>, Error> {
         let hold = self.cell.hold()?;
@@ -72,15 +67,23 @@ impl CLoop {
         Ok(hold)
     }
 
+    /// For what any thread may do.
     fn check(&self) -> Result<(), Error> {
-        self.open()?;
-        if host::forked() == self.born_in_fork {
+        if self.closed.load(SeqCst) {
+            return Err(Error::loop_closed());
+        }
+        if self.is_ours() {
             return Ok(());
         }
         Err(Error::new(
             ErrorCode::FORKED,
             format!("{} belongs to the parent of this forked process: make a new loop here", self.name()),
         ))
+    }
+
+    /// Whether it was not made by the parent of this forked process.
+    fn is_ours(&self) -> bool {
+        host::forked() == self.born_in_fork
     }
 }
 
@@ -115,12 +118,10 @@ impl EventLoop for CLoop {
             ));
         }
         let _hold = self.cell.hold()?;
-        if self.closed.load(SeqCst) {
+        // What is dropped meanwhile finds it closed.
+        if self.closed.swap(true, SeqCst) || !self.is_ours() {
             return Ok(());
         }
-        self.check()?;
-        // What is dropped meanwhile finds it closed.
-        self.closed.store(true, SeqCst);
         let result = match self.table.close {
             None => delegate!(self, close()),
             // SAFETY: the table is that of `data`, and no other thread uses it.
@@ -149,11 +150,11 @@ impl EventLoop for CLoop {
     }
 
     asks_plugin! {
-        open fn stop() -> say ();
+        check fn stop() -> say ();
         hold fn poll_handle() -> out Fd;
         hold fn next_deadline() -> out u64;
         hold fn call_soon(callback: Callback) -> out HandleId;
-        open fn call_soon_threadsafe(callback: Callback) -> out HandleId;
+        check fn call_soon_threadsafe(callback: Callback) -> out HandleId;
         hold fn call_at(when_ns: u64, callback: Callback) -> out HandleId;
         hold fn cancel(id: HandleId) -> say bool;
         hold fn add_reader(fd: Fd, callback: RepeatCallback) -> say ();
@@ -270,7 +271,7 @@ impl EventLoop for CLoop {
 impl Drop for CLoop {
     fn drop(&mut self) {
         // What a forked child finds belongs to the parent.
-        if host::forked() != self.born_in_fork {
+        if !self.is_ours() {
             return;
         }
         // Drop is close without the error; nobody else can hold the loop now. What is a base may have other users.
