@@ -33,6 +33,8 @@
 //! file loaded twice is the same [`Plugin`].
 
 mod abi_version;
+#[allow(unsafe_code, reason = "the tables of plugins in C")]
+mod c;
 mod elf;
 mod error;
 mod flaw;
@@ -44,6 +46,7 @@ mod library;
 mod load;
 mod offer;
 mod reference;
+mod root;
 mod search_path;
 mod trust;
 
@@ -58,6 +61,7 @@ pub use inspect::{Identity, Inspected, inspect};
 pub use load::load;
 pub use offer::{OfferError, OfferErrorKind};
 pub use reference::{Reference, ReferenceError, Target};
+use root::Root;
 pub use search_path::{Found, Listed, NotFound, Origin, SearchFolder, SearchPath};
 pub use trust::{Distrust, Rule, Trust};
 
@@ -65,7 +69,7 @@ pub use trust::{Distrust, Rule, Trust};
 pub struct Plugin {
     source: Source,
     metadata: Metadata,
-    root: PluginRoot_Ref,
+    root: Root,
 }
 
 /// Where a plugin comes from. Its `Display` is the path, or "built in".
@@ -81,12 +85,12 @@ impl Plugin {
     /// The plugin that is linked in: see [`builtin::plugin`](crate::builtin::plugin).
     pub(crate) fn built_in<P: Author>(descriptor: &'static Descriptor) -> Self {
         let metadata = descriptor.metadata().unwrap_or_default();
-        Self { source: Source::BuiltIn, metadata, root: PluginRoot_Ref::of::<P>(descriptor) }
+        Self { source: Source::BuiltIn, metadata, root: Root::Rust(PluginRoot_Ref::of::<P>(descriptor)) }
     }
 
     /// The static table of extension `vendor.name/1`, which begins with its size, or null.
     pub fn extension(&self, id: &str) -> *const c_void {
-        self.root.extension()(id.into())
+        self.root.extension(id)
     }
 
     /// Where it comes from.

@@ -13,16 +13,19 @@ use std::{
         mpsc,
     },
     thread,
+    time::Duration,
 };
 
 use loophost::{
-    Callback, ChildWatcher, Error, LoopHandle, Options, Policy, PolicyHandle, RepeatCallback, WatcherHandle,
-    builtin,
+    Callback, ChildWatcher, Error, ErrorCode, LoopHandle, Options, Policy, PolicyHandle, RepeatCallback,
+    WatcherHandle, builtin,
     host::{self, current_loop, enter_running},
-    policy,
+    plugin,
+    policy::{self, DefaultEventLoopPolicy},
     process::{self, Stdio},
     signal,
 };
+use loophost_tests::{C_POLICY, c_plugin, trust};
 use main_thread::next;
 use nix::{
     sys::{
@@ -38,6 +41,7 @@ main_thread_tests![
     a_child_keeps_the_policy_and_makes_its_own_loop,
     a_child_leaves_the_parent_s_watcher_alone,
     a_child_finds_the_parent_s_watchers_empty_and_can_use_them,
+    a_child_leaves_a_loop_in_c_alone,
     a_child_s_signals_are_its_own,
     a_child_is_not_caught_by_the_parent_s_locks,
 ];
@@ -157,6 +161,42 @@ fn a_child_finds_the_parent_s_watchers_empty_and_can_use_them() {
         watcher.close().unwrap();
         event_loop.close().unwrap();
     }
+}
+
+fn a_child_leaves_a_loop_in_c_alone() {
+    let Some(file) = c_plugin(C_POLICY, "loophost_c_policy", &[]) else { return };
+    let plugin = plugin::load(&file, &trust()).unwrap();
+    let base = PolicyHandle::new(DefaultEventLoopPolicy::new());
+    let policy = plugin.new_policy(None, &Options::new(), Some(base)).unwrap();
+    let parents = policy.new_event_loop().unwrap();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = || {
+        let calls = calls.clone();
+        Callback::new(move |_| {
+            calls.fetch_add(1, SeqCst);
+            Ok(())
+        })
+    };
+    parents.call_soon(counted()).unwrap();
+    in_a_child(|| {
+        for refused in [
+            parents.call_soon(counted()).map(drop),
+            parents.call_soon_threadsafe(counted()).map(drop),
+            parents.run_once(Some(Duration::ZERO)),
+            parents.stop(),
+        ] {
+            assert_eq!(refused.unwrap_err().code(), ErrorCode::FORKED);
+        }
+        parents.close().unwrap();
+        let own = policy.new_event_loop().unwrap();
+        own.call_soon(counted()).unwrap();
+        own.run_once(None).unwrap();
+        own.close().unwrap();
+        assert_eq!(calls.load(SeqCst), 1);
+    });
+    parents.run_once(None).unwrap();
+    assert_eq!(calls.load(SeqCst), 1);
+    parents.close().unwrap();
 }
 
 fn a_child_s_signals_are_its_own() {

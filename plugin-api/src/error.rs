@@ -111,6 +111,13 @@ impl Error {
         self
     }
 
+    /// Sets the operating system's error number, without another word in the message; 0 is none.
+    #[must_use]
+    pub fn with_os_errno(mut self, errno: i32) -> Self {
+        self.0.os_errno = errno;
+        self
+    }
+
     /// The kind of error.
     pub fn code(&self) -> ErrorCode {
         ErrorCode(self.0.code)

@@ -2,8 +2,10 @@
 //!
 //! `cargo test --workspace` builds no cdylib by itself, so [`cdylib`] does, in the profile of the test run.
 
+mod c_plugin;
 mod eventually;
 mod log_lines;
+mod loop_plugins;
 pub mod plugin_file;
 pub mod proc;
 pub mod pty;
@@ -25,8 +27,10 @@ use std::{
 use loophost::plugin::Trust;
 use serde_json::Value;
 
+pub use c_plugin::{C_POLICY, c_plugin};
 pub use eventually::eventually;
 pub use log_lines::LogLines;
+pub use loop_plugins::{LoopPlugin, loop_plugins};
 pub use requirement::{io_uring_works, require, skip};
 pub use setup::{Plugins, Setup};
 pub use started::{Ended, Started, command, lines, loophost, run};

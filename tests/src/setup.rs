@@ -1,10 +1,10 @@
 //! The ways to run a program that must all behave the same: each policy, built in and from its file, with each watcher.
 
-use std::{env, ffi::OsString, fs, path::PathBuf};
+use std::{env, ffi::OsString, path::PathBuf};
 
 use tempfile::TempDir;
 
-use crate::{cdylib, io_uring_works};
+use crate::{cdylib, loop_plugins, plugin_file::copy_of};
 
 /// On each policy.
 const WATCHERS: [&str; 3] = ["auto", "pidfd", "threaded"];
@@ -25,12 +25,16 @@ pub struct Setup {
 }
 
 impl Plugins {
-    /// Builds and copies `poll`, `uring` and `limited-policy`.
+    /// Builds and copies `limited-policy` and the plugins with loops of their own that work here.
     ///
     /// # Panics
     /// They do not build.
     pub fn new() -> Self {
-        Self::of(&["loophost-poll", "loophost-uring", "limited-policy"])
+        let plugins = Self::of(&["limited-policy"]);
+        for plugin in loop_plugins() {
+            plugins.add(Some(plugin.file));
+        }
+        plugins
     }
 
     /// Builds and copies the plugins of these packages.
@@ -40,11 +44,14 @@ impl Plugins {
     pub fn of(packages: &[&str]) -> Self {
         let folder = TempDir::new().expect("a folder for plugins");
         for package in packages {
-            let file = cdylib(package);
-            let name = file.file_name().expect("a file has a name");
-            fs::copy(&file, folder.path().join(name)).expect("a plugin can be copied");
+            copy_of(&cdylib(package), folder.path());
         }
         Self { folder }
+    }
+
+    /// Copies one more, if there is one; where it is then.
+    pub fn add(&self, file: Option<PathBuf>) -> Option<PathBuf> {
+        file.map(|file| copy_of(&file, &self.folder()))
     }
 
     /// The folder, by its canonical name.
@@ -67,12 +74,11 @@ impl Plugins {
         let by_path = |file: &str| vec!["--policy".into(), self.file(file).into()];
         let mut policies: Vec<Vec<OsString>> = vec![
             Vec::new(),
-            by_name("poll"),
             by_path("libloophost_poll.so"),
             by_name("limited-policy"),
             by_path("liblimited_policy.so"),
         ];
-        policies.extend(io_uring_works().then(|| by_name("uring")));
+        policies.extend(loop_plugins().into_iter().map(|plugin| by_name(plugin.name)));
         let is_full = env::var_os("LOOPHOST_FULL").is_some();
         let with_watchers = |policy: Vec<OsString>| {
             let sigchld = SIGCHLD_WATCHERS.into_iter().filter(|_| is_full || policy.is_empty());

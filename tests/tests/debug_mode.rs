@@ -5,7 +5,7 @@
 use std::{thread, time::Duration};
 
 use loophost::{Callback, LoopHandle, Options, PolicyHandle, plugin, policy::DefaultEventLoopPolicy};
-use loophost_tests::LogLines;
+use loophost_tests::{LogLines, loop_plugins};
 
 fn lines_of(event_loop: &LoopHandle, lines: &LogLines, debug: bool) -> String {
     lines.take();
@@ -28,9 +28,11 @@ fn slow_callbacks_and_leaks_are_reported_in_debug_mode_only() {
     let lines = LogLines::keep();
 
     let default = PolicyHandle::new(DefaultEventLoopPolicy::new());
-    let plugin = plugin::load(&loophost_tests::cdylib("loophost-poll"), &loophost_tests::trust()).unwrap();
-    let poll = plugin.new_policy(None, &Options::new(), Some(default.clone())).unwrap();
-    for policy in [default, poll] {
+    let brought = loop_plugins().into_iter().map(|plugin| {
+        let plugin = plugin::load(&plugin.file, &loophost_tests::trust()).unwrap();
+        plugin.new_policy(None, &Options::new(), Some(default.clone())).unwrap()
+    });
+    for policy in brought.chain([default.clone()]) {
         let text = lines_of(&policy.new_event_loop().unwrap(), &lines, true);
         assert!(text.contains("WARN") && text.contains("executing debug_mode::lines_of::"), "{text}");
         assert!(text.contains("closed with 1 callbacks, 1 timers left"), "{text}");

@@ -1,5 +1,5 @@
 //! The conformance suite on each kind of loop that we have: the built-in one, the same out of a `.so`, and those of the
-//! plugins `poll` and `uring`. In one process and in the main thread, so that a debugger and the sanitizers see all of it;
+//! plugins that bring their own. In one process and in the main thread, so that a debugger and the sanitizers see all of it;
 //! `plugin_check.rs` runs the same cases in processes of their own.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -8,20 +8,16 @@ use std::{env, process::ExitCode};
 
 use loophost::{Options, plugin, testing::HostHarness};
 use loophost_testkit::{Case, Subject};
-use loophost_tests::{io_uring_works, suite};
+use loophost_tests::{c_plugin, cdylib, loop_plugins, suite, trust};
 
-/// The plugins, besides what is built in, each with an option or none.
-const PLUGINS: [(&str, Option<(&str, &str)>); 7] = [
-    ("selector-policy", None),
-    ("loophost-poll", None),
-    (URING, None),
+/// What else is tried of a plugin, if it is there.
+const OPTIONS: [(&str, &str, &str); 4] = [
     // Full all the time.
-    (URING, Some(("entries", "1"))),
-    (URING, Some(("single-issuer", "yes"))),
-    (URING, Some(("sqpoll", "10"))),
-    (URING, Some(("wait", "waitid"))),
+    ("uring", "entries", "1"),
+    ("uring", "single-issuer", "yes"),
+    ("uring", "sqpoll", "10"),
+    ("uring", "wait", "waitid"),
 ];
-const URING: &str = "loophost-uring";
 
 /// Arguments that are no flags pick cases by parts of their names, as with the usual harness.
 fn main() -> ExitCode {
@@ -34,18 +30,24 @@ fn main() -> ExitCode {
     let harness = HostHarness::new();
     let mut failed =
         suite::check("built in", &harness, &Subject::Policy(&|| Ok(harness.default_policy())), is_wanted);
-    for (package, option) in PLUGINS {
-        if package == URING && !io_uring_works() {
-            continue;
-        }
-        let plugin = plugin::load(&loophost_tests::cdylib(package), &loophost_tests::trust()).unwrap();
-        let (mut name, mut options) = (package.to_owned(), Options::new());
-        if let Some((key, value)) = option {
+    let mut files = vec![("selector-policy", cdylib("selector-policy"))];
+    files.extend(loop_plugins().into_iter().map(|plugin| (plugin.name, plugin.file)));
+    // In C, and all it does is to forward each call to the built-in loop and back.
+    files.extend(
+        c_plugin("tests/c-fixtures/forwarding.c", "forwarding", &[]).map(|file| ("forwarding", file)),
+    );
+    for (name, file) in files {
+        let plugin = plugin::load(&file, &trust()).unwrap();
+        let mut check = |name: &str, options: &Options| {
+            let make = || Ok(plugin.new_policy(None, options, Some(harness.default_policy())).unwrap());
+            failed += suite::check(name, &harness, &Subject::Policy(&make), is_wanted);
+        };
+        check(name, &Options::new());
+        for (_, key, value) in OPTIONS.into_iter().filter(|(plugin, ..)| *plugin == name) {
+            let mut options = Options::new();
             options.push(key, value);
-            name = format!("{package} {key}={value}");
+            check(&format!("{name} {key}={value}"), &options);
         }
-        let make = || Ok(plugin.new_policy(None, &options, Some(harness.default_policy())).unwrap());
-        failed += suite::check(&name, &harness, &Subject::Policy(&make), is_wanted);
     }
     println!("{failed} cases failed");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(101) }

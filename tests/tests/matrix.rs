@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{env, process::ExitCode};
+use std::{env, path::Path, process::ExitCode};
 
 use loophost::{
     Options, PolicyHandle, WatcherHandle, builtin,
@@ -12,12 +12,10 @@ use loophost::{
     testing::HostHarness,
 };
 use loophost_testkit::Subject;
-use loophost_tests::{cdylib, io_uring_works, suite, trust};
+use loophost_tests::{c_plugin, cdylib, loop_plugins, suite, trust};
 
-/// The plugins that bring policies.
-const POLICIES: [&str; 3] = ["selector-policy", "loophost-poll", "limited-policy"];
-/// That which needs io_uring.
-const URING: &str = "loophost-uring";
+/// The plugins that bring policies, besides those with loops of their own.
+const POLICIES: [&str; 2] = ["selector-policy", "limited-policy"];
 /// That which brings a watcher.
 const WATCHER: &str = "quiet-watcher";
 
@@ -29,8 +27,8 @@ enum Source {
 }
 
 impl Source {
-    fn of_file(package: &'static str) -> Self {
-        Self::File(package, plugin::load(&cdylib(package), &trust()).unwrap())
+    fn of_file(name: &'static str, file: &Path) -> Self {
+        Self::File(name, plugin::load(file, &trust()).unwrap())
     }
 
     fn name(self) -> &'static str {
@@ -60,13 +58,18 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     Deprecation::ALL.into_iter().for_each(Deprecation::silence);
-    let uring = io_uring_works().then_some(URING);
     let policies: Vec<_> = [Source::BuiltIn("default")]
         .into_iter()
-        .chain(POLICIES.into_iter().chain(uring).map(Source::of_file))
+        .chain(POLICIES.map(|package| Source::of_file(package, &cdylib(package))))
+        .chain(loop_plugins().into_iter().map(|plugin| Source::of_file(plugin.name, &plugin.file)))
         .collect();
-    let watchers: Vec<_> =
-        builtin::WATCHERS.map(Source::BuiltIn).into_iter().chain([Source::of_file(WATCHER)]).collect();
+    let in_c = c_plugin("tests/c-fixtures/forwarding.c", "forwarding", &[]);
+    let watchers: Vec<_> = builtin::WATCHERS
+        .map(Source::BuiltIn)
+        .into_iter()
+        .chain([Source::of_file(WATCHER, &cdylib(WATCHER))])
+        .chain(in_c.map(|file| Source::of_file("forwarding", &file)))
+        .collect();
     let harness = HostHarness::new();
     let mut failed = 0;
     for profile in Profile::ALL {

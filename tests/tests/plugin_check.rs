@@ -4,7 +4,7 @@
 
 use std::{collections::HashSet, process::Command};
 
-use loophost_tests::{Ended, Plugins, binary, command, io_uring_works, loophost, proc, run};
+use loophost_tests::{Ended, Plugins, binary, c_plugin, command, loop_plugins, loophost, proc, run};
 use nix::unistd::Pid;
 use serde_json::Value;
 
@@ -45,12 +45,17 @@ fn the_built_ins_pass() {
 
 #[test]
 fn shipped_plugins_and_examples_pass() {
-    let mut packages = vec!["loophost-poll", "selector-policy", "limited-policy", "quiet-watcher"];
-    packages.extend(io_uring_works().then_some("loophost-uring"));
+    let packages = ["selector-policy", "limited-policy", "quiet-watcher"];
     let plugins = Plugins::of(&packages);
-    for package in packages {
-        let library = package.replace('-', "_");
-        passes(plugins.file(&format!("lib{library}.so")).to_str().unwrap());
+    let mut files: Vec<_> = packages
+        .iter()
+        .map(|package| plugins.file(&format!("lib{}.so", package.replace('-', "_"))))
+        .collect();
+    let in_c = c_plugin("tests/c-fixtures/forwarding.c", "forwarding", &[]);
+    let built = loop_plugins().into_iter().map(|plugin| plugin.file).chain(in_c);
+    files.extend(built.filter_map(|file| plugins.add(Some(file))));
+    for file in files {
+        passes(file.to_str().unwrap());
     }
 }
 

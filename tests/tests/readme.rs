@@ -2,19 +2,36 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
-use loophost_tests::{binary, cdylib, workspace};
+use loophost_tests::{binary, cdylib, require, workspace};
+use tempfile::TempDir;
+
+/// What the README calls the plugin in C that it has the reader build.
+const IN_C: &str = "./libloophost_c_policy.so";
+
+/// Builds the plugin in C with the README's own command, into a folder; nothing if there is no compiler.
+fn build_in_c(folder: &Path) -> Option<String> {
+    require("cc")?;
+    let readme = fs::read_to_string(workspace().join("README.md")).unwrap();
+    let command = readme.lines().find_map(|line| line.strip_prefix("$ cc ")).unwrap();
+    let file = folder.join(IN_C.trim_start_matches("./")).display().to_string();
+    let command = format!("cc {}", command.replace(IN_C.trim_start_matches("./"), &file));
+    let output = Command::new("sh").arg("-c").arg(&command).current_dir(workspace()).output().unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    Some(file)
+}
 
 /// The README's command lines of `loophost`, with the servers that not everybody has replaced by `true`, and the folder
-/// of a release build by that of this one.
-fn examples() -> Vec<Vec<String>> {
+/// of a release build by that of this one. Without a compiler those about the plugin in C are left out.
+fn examples(in_c: Option<&str>) -> Vec<Vec<String>> {
     let readme = fs::read_to_string(workspace().join("README.md")).unwrap();
     let built = cdylib("limited-policy").parent().unwrap().display().to_string();
     cdylib("loophost-poll");
     cdylib("loophost-uring");
     let commands = readme.lines().filter_map(|line| line.strip_prefix("$ ")).filter_map(|line| {
         let line = line.split(" #").next()?.replace("./target/release", &built);
+        let line = if line.contains(IN_C) { line.replace(IN_C, in_c?) } else { line };
         let (options, program) = line.split_once(" -- ").map_or((&*line, None), |(o, p)| (o, Some(p)));
         let mut words: Vec<_> = options.split_whitespace().map(str::to_owned).collect();
         if program.is_some() {
@@ -29,7 +46,8 @@ fn examples() -> Vec<Vec<String>> {
 
 #[test]
 fn the_examples_run() {
-    let examples = examples();
+    let folder = TempDir::new().unwrap();
+    let examples = examples(build_in_c(folder.path()).as_deref());
     assert!(examples.len() >= 7, "{examples:?}");
     for words in examples {
         let at = words.iter().position(|word| word == "loophost").unwrap();

@@ -89,8 +89,12 @@ fn print_inspected(out: &mut impl Write, inspected: &Inspected) -> io::Result<()
     writeln!(out, "summary   {}", metadata.summary)?;
     writeln!(
         out,
-        "abi       {}.{}, needs a host of {}.{} or newer",
-        descriptor.abi_major, descriptor.abi_minor, descriptor.abi_major, descriptor.needs_minor
+        "abi       {}.{}{}, needs a host of {}.{} or newer",
+        descriptor.abi_major,
+        descriptor.abi_minor,
+        if descriptor.is_c() { " in C" } else { "" },
+        descriptor.abi_major,
+        descriptor.needs_minor
     )?;
     for offer in &metadata.offers {
         writeln!(out, "offers    {} {}: {}", offer.kind.as_str(), offer.name, offer.summary)?;

@@ -86,7 +86,9 @@ pub enum LoadError {
     NoRoot {
         /// The file.
         path: PathBuf,
-        /// The loader's reason.
+        /// The symbol that leads to the code.
+        symbol: &'static str,
+        /// The reason.
         message: String,
     },
     /// Types of the plugin have another layout than those of the host.
@@ -150,12 +152,9 @@ impl fmt::Display for LoadError {
             Self::Replaced { .. } => f.write_str(
                 "the file was replaced, and this process has the previous one loaded; restart to use the new one",
             ),
-            Self::NoRoot { message, .. } => write!(
-                f,
-                "it has a descriptor, but no usable symbol {}: {}",
-                Descriptor::ROOT_SYMBOL,
-                one_line(message)
-            ),
+            Self::NoRoot { symbol, message, .. } => {
+                write!(f, "it has a descriptor, but no usable symbol {symbol}: {}", one_line(message))
+            }
             Self::Layout { differences, more, .. } => {
                 write!(f, "it does not fit this host, though its plugin ABI is {ABI_MAJOR}.{ABI_MINOR}")?;
                 for difference in differences {

@@ -100,7 +100,7 @@ impl fmt::Display for Flaw {
             Self::NoDescriptor => write!(
                 f,
                 "it is a shared library, but not a plugin: it has no symbol {}\n\
-                 a plugin is exported by export_plugin! of the crate loophost-plugin-api",
+                 a plugin is exported by export_plugin! of the crate loophost-plugin-api, or LOOPHOST_PLUGIN of loophost.h",
                 Descriptor::SYMBOL
             ),
             Self::DamagedDescriptor => {

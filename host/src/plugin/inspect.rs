@@ -112,7 +112,7 @@ impl Inspected {
         if self.descriptor.flags & Descriptor::PANIC_ABORT != 0 {
             return Err(LoadError::PanicAbort { path: self.path.clone() });
         }
-        if self.descriptor.abi_stable() != Descriptor::ABI_STABLE {
+        if !self.descriptor.is_c() && self.descriptor.abi_stable() != Descriptor::ABI_STABLE {
             let plugin = self.descriptor.abi_stable().to_owned();
             return Err(LoadError::AbiStable { path: self.path.clone(), plugin });
         }

@@ -11,7 +11,7 @@ use abi_stable::library::AbiHeaderRef;
 use libloading::os::unix::{Library as Handle, RTLD_LOCAL, RTLD_NOW};
 use loophost_plugin_api::Descriptor;
 
-use super::{Identity, LoadError};
+use super::{Identity, LoadError, c::CRoot};
 use crate::sys::mapped_file;
 
 /// A library that stays loaded: it is never closed, see [`super`].
@@ -50,18 +50,30 @@ impl Library {
         // SAFETY: `export_plugin!` puts a `LibHeader` there, which begins with an `AbiHeader`, the type that all
         // versions of abi_stable have in common; the descriptor vouches that `export_plugin!` made this library.
         let symbol = unsafe { self.handle.get::<AbiHeaderRef>(name) };
-        symbol.map(|header| *header).map_err(|error| self.no_symbol(&error))
+        symbol.map(|header| *header).map_err(|error| self.no_symbol(name, &error))
+    }
+
+    /// The functions of a plugin in C.
+    pub(super) fn c_root(&self) -> Result<CRoot, LoadError> {
+        let name = Descriptor::C_ROOT_SYMBOL;
+        let table = self.symbol(name)?;
+        // SAFETY: the descriptor vouches that the library is a plugin in C, with such a table; it is never unloaded.
+        unsafe { CRoot::new(table) }.map_err(|error| LoadError::NoRoot {
+            path: self.path.clone(),
+            symbol: name,
+            message: error.message().to_owned(),
+        })
     }
 
     /// The address of a symbol.
-    fn symbol(&self, name: &str) -> Result<*const c_void, LoadError> {
+    fn symbol(&self, name: &'static str) -> Result<*const c_void, LoadError> {
         // SAFETY: the type is a pointer that is not read here, so any symbol will do.
         let symbol = unsafe { self.handle.get::<*const c_void>(name) };
-        symbol.map(|symbol| symbol.as_raw_ptr().cast_const()).map_err(|error| self.no_symbol(&error))
+        symbol.map(|symbol| symbol.as_raw_ptr().cast_const()).map_err(|error| self.no_symbol(name, &error))
     }
 
-    fn no_symbol(&self, error: &libloading::Error) -> LoadError {
-        LoadError::NoRoot { path: self.path.clone(), message: text(error) }
+    fn no_symbol(&self, symbol: &'static str, error: &libloading::Error) -> LoadError {
+        LoadError::NoRoot { path: self.path.clone(), symbol, message: text(error) }
     }
 }
 

@@ -6,10 +6,9 @@ use std::{
     sync::{Mutex, OnceLock, PoisonError},
 };
 
-use loophost_plugin_api::{__private::PluginRoot_Ref, ABI_MAJOR, ABI_MINOR, Error};
+use loophost_plugin_api::{__private::PluginRoot_Ref, ABI_MAJOR, ABI_MINOR, Descriptor, Error};
 
-use super::{Identity, Inspected, LoadError, Plugin, Source, Trust, inspect, layout, library::Library};
-use crate::services;
+use super::{Identity, Inspected, LoadError, Plugin, Root, Source, Trust, inspect, layout, library::Library};
 
 /// Loads the plugin file at `path`, if `trust` allows it, and starts it. The same file twice is the same plugin.
 ///
@@ -42,11 +41,16 @@ pub fn load(path: &Path, trust: &Trust) -> Result<&'static Plugin, LoadError> {
 }
 
 /// Maps the file and finds the plugin's root in it.
-fn link(inspected: &Inspected, file: &File) -> Result<PluginRoot_Ref, LoadError> {
-    let path = &inspected.path;
-    let no_root = |message| LoadError::NoRoot { path: path.clone(), message };
-    let library = Library::open(path)?;
+fn link(inspected: &Inspected, file: &File) -> Result<Root, LoadError> {
+    let library = Library::open(&inspected.path)?;
     library.check_is(file, inspected.identity)?;
+    if inspected.descriptor.is_c() { library.c_root().map(Root::C) } else { rust_root(inspected, &library) }
+}
+
+fn rust_root(inspected: &Inspected, library: &Library) -> Result<Root, LoadError> {
+    let path = &inspected.path;
+    let no_root =
+        |message| LoadError::NoRoot { path: path.clone(), symbol: Descriptor::ROOT_SYMBOL, message };
     let header = library.root_header()?.upgrade().map_err(|error| no_root(error.to_string()))?;
     let layout = header.layout().ok_or_else(|| no_root("it does not describe its types".into()))?;
     let descriptor = &inspected.descriptor;
@@ -57,7 +61,8 @@ fn link(inspected: &Inspected, file: &File) -> Result<PluginRoot_Ref, LoadError>
         more: differences.more,
     })?;
     // SAFETY: the check above has compared the layout of what the header leads to with that of `PluginRoot_Ref`.
-    unsafe { header.unchecked_layout::<PluginRoot_Ref>() }.map_err(|error| no_root(error.to_string()))
+    let root = unsafe { header.unchecked_layout::<PluginRoot_Ref>() };
+    root.map(Root::Rust).map_err(|error| no_root(error.to_string()))
 }
 
 /// A file that this process has linked: it stays so, with its inode, until the process ends.
@@ -73,7 +78,7 @@ static LINKED: Mutex<Vec<&'static Linked>> = Mutex::new(Vec::new());
 impl Linked {
     /// The plugin, once `init` has run: in one thread, with no lock held that the plugin could need.
     fn plugin(&'static self) -> Result<&'static Plugin, LoadError> {
-        let start = || self.plugin.root.init()(services::table()).into_result();
+        let start = || self.plugin.root.init();
         match self.started.get_or_init(start) {
             Ok(()) => Ok(&self.plugin),
             Err(error) => Err(LoadError::Init { path: self.path.clone(), source: error.clone() }),
@@ -97,7 +102,7 @@ fn loaded_before(inspected: &Inspected) -> Result<Option<&'static Linked>, LoadE
 }
 
 /// Remembers what was linked; another thread may have been faster with the same file.
-fn register(inspected: &Inspected, root: PluginRoot_Ref) -> &'static Linked {
+fn register(inspected: &Inspected, root: Root) -> &'static Linked {
     let mut linked = LINKED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(same) = linked.iter().find(|linked| linked.identity == inspected.identity) {
         return same;

@@ -20,11 +20,11 @@ pub struct Descriptor {
     pub abi_minor: u32,
     /// The lowest minor of a host that it works with.
     pub needs_minor: u32,
-    /// [`PANIC_ABORT`](Self::PANIC_ABORT) and bits to come.
+    /// [`PANIC_ABORT`](Self::PANIC_ABORT), [`C`](Self::C) and bits to come.
     pub flags: u32,
     /// Bytes of `metadata` in use.
     pub metadata_len: u32,
-    /// The version of `abi_stable`, as text that ends with zeros.
+    /// The version of `abi_stable`, as text that ends with zeros; empty in C.
     pub abi_stable: [u8; 16],
     /// `key=value` lines, UTF-8: see [`Metadata`].
     pub metadata: [u8; Self::METADATA_ROOM],
@@ -35,10 +35,14 @@ impl Descriptor {
     pub const SYMBOL: &'static str = "loophost_plugin_1";
     /// The name of the symbol that leads to the code.
     pub const ROOT_SYMBOL: &'static str = "loophost_root_1";
+    /// The same for a plugin in C.
+    pub const C_ROOT_SYMBOL: &'static str = "loophost_c_plugin_1";
     /// How it begins.
     pub const MAGIC: [u8; 16] = *b"loophost plugin\0";
     /// Flag: built with `panic = "abort"`, so a panic would end the host.
     pub const PANIC_ABORT: u32 = 1;
+    /// Flag: its code is not in Rust, and behind [`C_ROOT_SYMBOL`](Self::C_ROOT_SYMBOL): see `loophost.h`.
+    pub const C: u32 = 1 << 1;
     /// Bytes that metadata may take.
     pub const METADATA_ROOM: usize = 4096;
     /// The version of `abi_stable` that this crate is built with; another one has other layouts.
@@ -89,6 +93,11 @@ impl Descriptor {
             abi_stable,
             metadata,
         })
+    }
+
+    /// Whether it is a plugin in C.
+    pub const fn is_c(&self) -> bool {
+        self.flags & Self::C != 0
     }
 
     /// The version of `abi_stable` that the plugin was built with.

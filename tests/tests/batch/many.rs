@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use loophost_tests::{cdylib, eventually, io_uring_works, proc};
+use loophost_tests::{eventually, loop_plugins, proc};
 use nix::unistd::Pid;
 use serde_json::Value;
 
@@ -135,11 +135,9 @@ fn many(args: &[&str], count: u64) -> [u64; 2] {
 
 #[test]
 fn ten_thousand_jobs_leave_nothing_behind() {
-    let poll = cdylib("loophost-poll");
     // The whole matrix with --full; here some hundreds for each.
     let count = if std::env::var_os("LOOPHOST_FULL").is_some() { 10_000 } else { 500 };
-    let uring = io_uring_works().then(|| cdylib("loophost-uring"));
-    let files = [Some(poll), uring].into_iter().flatten();
+    let files = loop_plugins().into_iter().map(|plugin| plugin.file);
     for policy in [PathBuf::from("default")].into_iter().chain(files) {
         for watcher in ["pidfd", "threaded", "safe", "fast", "multi-loop"] {
             many(&["--policy", policy.to_str().unwrap(), "--watcher", watcher], count);

@@ -1,0 +1,164 @@
+//! `loophost.h` against the types of this host: a C and a C++ compiler compare sizes, offsets and numbers.
+
+use std::{
+    fmt::Write as _,
+    io::Write as _,
+    mem::offset_of,
+    process::{Command, Stdio},
+};
+
+use loophost_plugin_api::{
+    ABI_MAJOR, ABI_MINOR, Capabilities, ChildExit, Descriptor, ErrorCode, Event, EventKind, Interest, IoVec,
+    Op, OpCode, Stat,
+};
+
+use super::abi::{
+    CCallback, CError, CEvent, CExceptionContext, CKeyValue, CLogRecord, CRepeatCallback, HostFunctions,
+    HostTable, LoopTable, PluginTable, PolicyTable, Table, WatcherTable,
+};
+
+/// Assertions about one struct.
+fn assert_layout(text: &mut String, name: &str, size: usize, members: &[(&str, usize)]) {
+    writeln!(text, "ASSERT(sizeof(struct {name}) == {size}, \"{name}\");").unwrap();
+    for (member, offset) in members {
+        writeln!(text, "ASSERT(offsetof(struct {name}, {member}) == {offset}, \"{name}.{member}\");")
+            .unwrap();
+    }
+}
+
+fn assert_table<T: Table>(text: &mut String) {
+    assert_layout(text, T::NAME, size_of::<T>(), &[&[("struct_size", 0)], &*T::members()].concat());
+}
+
+macro_rules! assert_struct {
+    ($text:ident, $name:literal, $type:ty: $($member:ident)*) => {
+        assert_layout(&mut $text, $name, size_of::<$type>(), &[
+            $((stringify!($member), offset_of!($type, $member)),)*
+        ])
+    };
+}
+
+/// Everything that the header and the host must agree on.
+fn assertions() -> String {
+    let mut text = String::new();
+    assert_table::<LoopTable>(&mut text);
+    assert_table::<WatcherTable>(&mut text);
+    assert_table::<PolicyTable>(&mut text);
+    assert_table::<PluginTable>(&mut text);
+    let functions = offset_of!(HostTable, functions);
+    let members: Vec<_> =
+        HostFunctions::members().into_iter().map(|(name, offset)| (name, functions + offset)).collect();
+    assert_layout(&mut text, "loophost_host", size_of::<HostTable>(), &members);
+    assert_struct!(text, "loophost_host", HostTable: struct_size abi_minor loops watchers policies);
+    assert_struct!(text, "loophost_error", CError: code os_errno message);
+    assert_struct!(text, "loophost_key_value", CKeyValue: key value);
+    assert_struct!(text, "loophost_exception_context", CExceptionContext:
+        struct_size message error details details_len);
+    assert_struct!(text, "loophost_event", CEvent: kind flags result aux data);
+    assert_struct!(text, "loophost_log_record", CLogRecord:
+        struct_size level line target file message fields fields_len);
+    assert_struct!(text, "loophost_child_exit", ChildExit: size raw_status utime_us stime_us maxrss_kb);
+    assert_struct!(text, "loophost_op", Op: code flags fd ptr len addr addr_len arg32 offset args);
+    assert_struct!(text, "loophost_iovec", IoVec: ptr len);
+    assert_struct!(text, "loophost_descriptor", Descriptor:
+        magic size abi_major abi_minor needs_minor flags metadata_len abi_stable metadata);
+    assert_layout(&mut text, "loophost_callback", size_of::<CCallback>(), &[]);
+    assert_layout(&mut text, "loophost_repeat_callback", size_of::<CRepeatCallback>(), &[]);
+    for (name, value) in numbers() {
+        writeln!(text, "ASSERT(LOOPHOST_{name} == {value}u, \"{name}\");").unwrap();
+    }
+    text
+}
+
+fn numbers() -> Vec<(&'static str, u64)> {
+    let reaped = {
+        use loophost_plugin_api::host::Reaped::*;
+        let exit = ChildExit::new(0);
+        [Exited(exit), StillAlive, NotOurs, Lost, Recovered(exit)].map(|reaped| u64::from(reaped.to_abi().0))
+    };
+    let wide = [
+        ("CAN_READINESS", Capabilities::READINESS),
+        ("CAN_COMPLETION", Capabilities::COMPLETION),
+        ("CAN_SIGNALS", Capabilities::SIGNALS),
+        ("CAN_EMBEDDABLE", Capabilities::EMBEDDABLE),
+        ("CAN_THREAD_BOUND", Capabilities::THREAD_BOUND),
+        ("OP_CURRENT_POSITION", Op::CURRENT_POSITION),
+        ("REAP_EXITED", reaped[0]),
+        ("REAP_STILL_ALIVE", reaped[1]),
+        ("REAP_NOT_OURS", reaped[2]),
+        ("REAP_LOST", reaped[3]),
+        ("REAP_RECOVERED", reaped[4]),
+    ];
+    let narrow = [
+        ("ABI_MAJOR", ABI_MAJOR),
+        ("ABI_MINOR", ABI_MINOR),
+        ("PLUGIN_PANIC_ABORT", Descriptor::PANIC_ABORT),
+        ("PLUGIN_C", Descriptor::C),
+        ("READ", Interest::READ.0),
+        ("WRITE", Interest::WRITE.0),
+        ("OP_MULTISHOT", Op::MULTISHOT),
+        ("EVENT_STATUS_LOST", Event::STATUS_LOST),
+        ("EVENT_CORE_DUMPED", Event::CORE_DUMPED),
+        ("EVENT_RECOVERED", Event::RECOVERED),
+        ("EVENT_MORE", Event::MORE),
+        ("ERROR_PLUGIN(7)", ErrorCode::plugin(7).0),
+    ];
+    macro_rules! codes {
+        ($prefix:literal $type:ident: $($name:ident)*) => {
+            [$((concat!($prefix, stringify!($name)), $type::$name.0),)*]
+        };
+    }
+    let errors = codes!("ERROR_" ErrorCode: OTHER PANICKED NOT_SUPPORTED OS INVALID_ARGUMENT LOOP_CLOSED LOOP_RUNNING
+        NO_CURRENT_LOOP NO_RUNNING_LOOP WRONG_THREAD BUSY REENTERED FD_BUSY INACTIVE PROCESS_GONE NOT_FOUND FORKED);
+    let events = codes!("EVENT_" EventKind: SOON TIMER READY IO SIGNAL COMPLETION CHILD EXCEPTION);
+    let ops = codes!("OP_" OpCode: NOP READ WRITE READV WRITEV RECV SEND RECVFROM SENDTO ACCEPT CONNECT POLL
+        WAIT_PROCESS TIMEOUT CLOSE);
+    let stats = codes!("STAT_" Stat: TURNS CALLBACKS WAKEUPS);
+    let narrow = narrow.into_iter().chain(errors).chain(events).chain(ops).chain(stats);
+    wide.into_iter().chain(narrow.map(|(name, value)| (name, value.into()))).collect()
+}
+
+/// Compiles a file that includes the header.
+fn compile(compiler: &str, flags: &[&str], assert: &str, rest: &str) {
+    let Some(compiler) = loophost_tests::require(compiler) else { return };
+    let include = loophost_tests::workspace().join("plugin-api/include");
+    let mut child = Command::new(compiler)
+        .args(flags)
+        .args(["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror", "-fsyntax-only", "-"])
+        .arg("-I")
+        .arg(include)
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Included twice, which must do no harm.
+    let source = format!("#include \"loophost.h\"\n#include \"loophost.h\"\n#define ASSERT {assert}\n{rest}");
+    child.stdin.take().unwrap().write_all(source.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What a plugin's file must have, in the words of both languages.
+const PLUGIN: &str = r#"
+LOOPHOST_PLUGIN("name=x\nversion=1\nsummary=y\n");
+LOOPHOST_EXPORT const struct loophost_c_plugin loophost_c_plugin_1 = {sizeof(struct loophost_c_plugin), NULL, NULL, NULL, NULL};
+"#;
+
+#[test]
+fn the_header_is_c11_and_describes_this_host() {
+    compile("cc", &["-x", "c", "-std=c11"], "_Static_assert", &(assertions() + PLUGIN));
+}
+
+#[test]
+fn the_header_is_cpp17_and_describes_this_host() {
+    compile("c++", &["-x", "c++", "-std=c++17"], "static_assert", &(assertions() + PLUGIN));
+}
+
+/// What a plugin in C reads as none is what the host takes for none.
+#[test]
+fn a_callback_is_never_all_zeros() {
+    let callback = loophost_plugin_api::Callback::new(|_| Ok(()));
+    // SAFETY: the words come from `give`, and none is none.
+    let (some, none) = unsafe { (CCallback::give(callback).take(), CCallback::NONE.take()) };
+    assert!(some.is_some() && none.is_none());
+}
