@@ -27,7 +27,7 @@ use serde_json::Value;
 
 pub use eventually::eventually;
 pub use log_lines::LogLines;
-pub use requirement::{require, skip};
+pub use requirement::{can_run, require, skip};
 pub use setup::{Plugins, Setup};
 pub use started::{Ended, Started, command, lines, loophost, run};
 

@@ -6,6 +6,14 @@ use std::{
     path::PathBuf,
 };
 
+use loophost::{
+    ErrorCode, Options, PolicyHandle,
+    plugin::{self, OfferErrorKind},
+    policy::DefaultEventLoopPolicy,
+};
+
+use crate::{cdylib, trust};
+
 /// Where servers are that are not in everybody's `PATH`.
 const ADMIN_FOLDERS: &str = "/usr/local/sbin:/usr/sbin:/sbin";
 
@@ -21,6 +29,28 @@ pub fn require(program: &str) -> Option<PathBuf> {
         skip(&format!("{program} not installed"));
     }
     found
+}
+
+/// Whether this machine has what the plugin of a package needs: libuv. If not, what tests it is skipped.
+///
+/// # Panics
+/// It has not, and nothing may be skipped; or it has, and the plugin does not work.
+pub fn can_run(package: &str) -> bool {
+    if package != "loophost-libuv" {
+        return true;
+    }
+    let plugin = plugin::load(&cdylib(package), &trust()).expect("the plugin can be loaded");
+    let default = PolicyHandle::new(DefaultEventLoopPolicy::new());
+    match plugin.new_policy(None, &Options::new(), Some(default)) {
+        Ok(_) => true,
+        Err(error) => match &error.reason {
+            OfferErrorKind::Failed { source, .. } if source.code() == ErrorCode::NOT_FOUND => {
+                skip(source.message());
+                false
+            }
+            _ => panic!("{error}"),
+        },
+    }
 }
 
 /// Says that a test, or a part of it, is skipped.

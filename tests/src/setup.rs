@@ -4,7 +4,7 @@ use std::{env, ffi::OsString, fs, path::PathBuf};
 
 use tempfile::TempDir;
 
-use crate::cdylib;
+use crate::{can_run, cdylib};
 
 /// On each policy.
 const WATCHERS: [&str; 3] = ["auto", "pidfd", "threaded"];
@@ -25,12 +25,12 @@ pub struct Setup {
 }
 
 impl Plugins {
-    /// Builds and copies `poll` and `limited-policy`.
+    /// Builds and copies `poll`, `libuv` and `limited-policy`.
     ///
     /// # Panics
     /// They do not build.
     pub fn new() -> Self {
-        Self::of(&["loophost-poll", "limited-policy"])
+        Self::of(&["loophost-poll", "loophost-libuv", "limited-policy"])
     }
 
     /// Builds and copies the plugins of these packages.
@@ -60,7 +60,7 @@ impl Plugins {
         self.folder().join(name)
     }
 
-    /// Each policy with each watcher.
+    /// Each policy that can be run here, with each watcher.
     pub fn setups(&self) -> Vec<Setup> {
         let by_name =
             |name: &str| vec!["--plugin-path".into(), self.folder().into(), "--policy".into(), name.into()];
@@ -72,6 +72,7 @@ impl Plugins {
             by_name("limited-policy"),
             by_path("liblimited_policy.so"),
         ];
+        let libuv = can_run("loophost-libuv").then(|| by_name("libuv"));
         let is_full = env::var_os("LOOPHOST_FULL").is_some();
         let with_watchers = |policy: Vec<OsString>| {
             let sigchld = SIGCHLD_WATCHERS.into_iter().filter(|_| is_full || policy.is_empty());
@@ -83,7 +84,7 @@ impl Plugins {
             };
             watchers.chain(sigchld).map(with).collect::<Vec<_>>()
         };
-        policies.into_iter().flat_map(with_watchers).collect()
+        policies.into_iter().chain(libuv).flat_map(with_watchers).collect()
     }
 }
 

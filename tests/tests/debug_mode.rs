@@ -5,7 +5,7 @@
 use std::{thread, time::Duration};
 
 use loophost::{Callback, LoopHandle, Options, PolicyHandle, plugin, policy::DefaultEventLoopPolicy};
-use loophost_tests::LogLines;
+use loophost_tests::{LogLines, can_run};
 
 fn lines_of(event_loop: &LoopHandle, lines: &LogLines, debug: bool) -> String {
     lines.take();
@@ -28,9 +28,12 @@ fn slow_callbacks_and_leaks_are_reported_in_debug_mode_only() {
     let lines = LogLines::keep();
 
     let default = PolicyHandle::new(DefaultEventLoopPolicy::new());
-    let plugin = plugin::load(&loophost_tests::cdylib("loophost-poll"), &loophost_tests::trust()).unwrap();
-    let poll = plugin.new_policy(None, &Options::new(), Some(default.clone())).unwrap();
-    for policy in [default, poll] {
+    let loaded =
+        ["loophost-poll", "loophost-libuv"].into_iter().filter(|package| can_run(package)).map(|package| {
+            let plugin = plugin::load(&loophost_tests::cdylib(package), &loophost_tests::trust()).unwrap();
+            plugin.new_policy(None, &Options::new(), Some(default.clone())).unwrap()
+        });
+    for policy in [default.clone()].into_iter().chain(loaded) {
         let text = lines_of(&policy.new_event_loop().unwrap(), &lines, true);
         assert!(text.contains("WARN") && text.contains("executing debug_mode::lines_of::"), "{text}");
         assert!(text.contains("closed with 1 callbacks, 1 timers left"), "{text}");

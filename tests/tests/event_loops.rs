@@ -1,5 +1,5 @@
-//! The conformance suite on each kind of loop that we have: the built-in one, the same out of a `.so`, and that of the
-//! plugin `poll`. In one process and in the main thread, so that a debugger and the sanitizers see all of it;
+//! The conformance suite on each kind of loop that we have: the built-in one, the same out of a `.so`, and those of the
+//! plugins `poll` and `libuv`. In one process and in the main thread, so that a debugger and the sanitizers see all of it;
 //! `plugin_check.rs` runs the same cases in processes of their own.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -8,9 +8,10 @@ use std::{env, process::ExitCode};
 
 use loophost::{ErrorCode, LoopHandle, Op, OpCode, Options, RepeatCallback, plugin, testing::HostHarness};
 use loophost_testkit::{Outcome, Subject, cases};
+use loophost_tests::can_run;
 
 /// The plugins, besides what is built in.
-const PLUGINS: [&str; 2] = ["selector-policy", "loophost-poll"];
+const PLUGINS: [&str; 3] = ["selector-policy", "loophost-poll", "loophost-libuv"];
 
 /// Arguments that are no flags pick cases by parts of their names, as with the usual harness.
 fn main() -> ExitCode {
@@ -22,7 +23,7 @@ fn main() -> ExitCode {
     let harness = HostHarness::new();
     let mut failed =
         check("built in", &harness, &Subject::Policy(&|| Ok(harness.default_policy())), &is_wanted);
-    for package in PLUGINS {
+    for package in PLUGINS.into_iter().filter(|package| can_run(package)) {
         let plugin = plugin::load(&loophost_tests::cdylib(package), &loophost_tests::trust()).unwrap();
         let make = || Ok(plugin.new_policy(None, &Options::new(), Some(harness.default_policy())).unwrap());
         failed += check(package, &harness, &Subject::Policy(&make), &is_wanted);

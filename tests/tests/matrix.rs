@@ -12,10 +12,10 @@ use loophost::{
     testing::HostHarness,
 };
 use loophost_testkit::Subject;
-use loophost_tests::{cdylib, suite, trust};
+use loophost_tests::{can_run, cdylib, suite, trust};
 
 /// The plugins that bring policies.
-const POLICIES: [&str; 3] = ["selector-policy", "loophost-poll", "limited-policy"];
+const POLICIES: [&str; 4] = ["selector-policy", "loophost-poll", "loophost-libuv", "limited-policy"];
 /// That which brings a watcher.
 const WATCHER: &str = "quiet-watcher";
 
@@ -58,8 +58,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     Deprecation::ALL.into_iter().for_each(Deprecation::silence);
-    let policies: Vec<_> =
-        [Source::BuiltIn("default")].into_iter().chain(POLICIES.map(Source::of_file)).collect();
+    let plugins = POLICIES.into_iter().filter(|package| can_run(package)).map(Source::of_file);
+    let policies: Vec<_> = [Source::BuiltIn("default")].into_iter().chain(plugins).collect();
     let watchers: Vec<_> =
         builtin::WATCHERS.map(Source::BuiltIn).into_iter().chain([Source::of_file(WATCHER)]).collect();
     let harness = HostHarness::new();

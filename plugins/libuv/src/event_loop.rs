@@ -105,10 +105,12 @@ impl UvEventLoop {
         let _running = host::enter_running(this)?;
         self.state(|handles, state| {
             state.turn_ends = turn_ends;
-            // What the last turn has left: libuv would look at it before it tells us that it is about to wait.
+            // What the last turn has left: newer libuvs look at it before they tell us that they are about to wait.
             handles.set_wait(None);
         })?;
-        self.uv.run(run, self)
+        let result = self.uv.run(run, self);
+        self.state(|_, state| state.turn_ends = None)?;
+        result
     }
 
     fn add_callback(&self, fd: Fd, direction: Direction, callback: RepeatCallback) -> Result<(), Error> {
@@ -192,16 +194,17 @@ impl EventLoop for UvEventLoop {
     }
 
     fn next_deadline(&self) -> Result<u64, Error> {
+        let now = self.time();
         let wait = self.state(|handles, state| {
             // The kernel does not know yet what libuv tells it when it waits.
             if handles.has_changed() {
                 return Some(Duration::ZERO);
             }
-            let wait = state.wait(&self.inbox, || self.time());
+            let wait = state.wait(&self.inbox, || now);
             handles.set_wait(wait);
             wait.into_iter().chain(handles.backend_timeout()).min()
         })?;
-        Ok(wait.map_or(u64::MAX, |wait| self.time().saturating_add(wait.as_nanos() as u64)))
+        Ok(wait.map_or(u64::MAX, |wait| now.saturating_add(wait.as_nanos() as u64)))
     }
 
     #[inline]

@@ -91,7 +91,7 @@ impl Inbox {
     }
 
     /// Whether the loop has something to do already.
-    pub(crate) fn is_waiting(&self) -> bool {
+    pub(crate) fn has_work(&self) -> bool {
         self.stop.load(SeqCst) || self.has_entries.load(SeqCst)
     }
 

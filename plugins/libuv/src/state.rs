@@ -28,7 +28,7 @@ pub(crate) struct State {
 impl State {
     /// How long the next wait may be at the most.
     pub(crate) fn wait(&self, inbox: &Inbox, now: impl FnOnce() -> u64) -> Option<Duration> {
-        if !self.calls.ready.is_empty() || inbox.is_waiting() {
+        if !self.calls.ready.is_empty() || inbox.has_work() {
             return Some(Duration::ZERO);
         }
         let deadline = self.calls.next_deadline().into_iter().chain(self.turn_ends).min()?;

@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use loophost_tests::{cdylib, eventually, proc};
+use loophost_tests::{can_run, cdylib, eventually, proc};
 use nix::unistd::Pid;
 use serde_json::Value;
 
@@ -135,10 +135,12 @@ fn many(args: &[&str], count: u64) -> [u64; 2] {
 
 #[test]
 fn ten_thousand_jobs_leave_nothing_behind() {
-    let poll = cdylib("loophost-poll");
+    let plugins =
+        ["loophost-poll", "loophost-libuv"].into_iter().filter(|package| can_run(package)).map(cdylib);
     // The whole matrix with --full; here some hundreds for each.
     let count = if std::env::var_os("LOOPHOST_FULL").is_some() { 10_000 } else { 500 };
-    for policy in ["default", poll.to_str().unwrap()] {
+    for policy in [PathBuf::from("default")].into_iter().chain(plugins) {
+        let policy = policy.to_str().unwrap();
         for watcher in ["pidfd", "threaded", "safe", "fast", "multi-loop"] {
             many(&["--policy", policy, "--watcher", watcher], count);
         }

@@ -1,6 +1,7 @@
 //! The handles of one loop.
 
 use std::{
+    alloc::{Layout, handle_alloc_error},
     collections::HashMap,
     ffi::c_int,
     io,
@@ -13,7 +14,7 @@ use libc::{EPOLL_CTL_ADD, epoll_event};
 use loophost_plugin_api::{Fd, Interest};
 
 use super::{
-    library::{HandleHead, HandleType, Library, LoopHead, RUN_DEFAULT},
+    library::{HandleHead, HandleType, Library, LoopHead, RUN_DEFAULT, RUN_NOWAIT},
     uv_loop::{call_after_wait, call_before_wait, call_ready, call_woken},
     waker::Waker,
 };
@@ -44,18 +45,16 @@ impl Handles {
     pub(super) fn new(library: Arc<Library>) -> io::Result<Self> {
         let functions = &library.functions;
         // SAFETY: it returns a constant.
-        let event_loop: NonNull<LoopHead> = allocate(unsafe { (functions.uv_loop_size)() })?;
+        let event_loop: NonNull<LoopHead> = allocate(unsafe { (functions.uv_loop_size)() });
         // SAFETY: the memory is as large as libuv wants it.
         if let Err(error) = checked(unsafe { (functions.uv_loop_init)(event_loop.as_ptr()) }) {
             // SAFETY: libuv does not use the memory of a loop that it could not make.
             unsafe { libc::free(event_loop.as_ptr().cast()) };
             return Err(error);
         }
-        let handle = |kind| -> io::Result<NonNull<HandleHead>> {
-            // SAFETY: it returns a constant.
-            allocate(unsafe { (functions.uv_handle_size)(kind) })
-        };
-        let (loop_, wake) = (event_loop.as_ptr(), handle(HandleType::Async)?);
+        // SAFETY: it returns a constant.
+        let handle = |kind| allocate::<HandleHead>(unsafe { (functions.uv_handle_size)(kind) });
+        let (loop_, wake) = (event_loop.as_ptr(), handle(HandleType::Async));
         // SAFETY: an initialised loop, and memory as large as libuv wants it; so with all that follow.
         if let Err(error) = checked(unsafe { (functions.uv_async_init)(loop_, wake.as_ptr(), call_woken) }) {
             // SAFETY: the handle was not made, and the loop has no other.
@@ -66,14 +65,16 @@ impl Handles {
             }
             return Err(error);
         }
-        let (timer, idle) = (handle(HandleType::Timer)?, handle(HandleType::Idle)?);
-        let (prepare, check) = (handle(HandleType::Prepare)?, handle(HandleType::Check)?);
+        let (timer, idle) = (handle(HandleType::Timer), handle(HandleType::Idle));
+        let (prepare, check) = (handle(HandleType::Prepare), handle(HandleType::Check));
         // SAFETY: as above. None of these can fail.
         unsafe {
             (functions.uv_timer_init)(loop_, timer.as_ptr());
             (functions.uv_idle_init)(loop_, idle.as_ptr());
             (functions.uv_prepare_init)(loop_, prepare.as_ptr());
             (functions.uv_check_init)(loop_, check.as_ptr());
+            // Now the kernel knows of the waker, also if the loop is never run but by another one that waits for it.
+            (functions.uv_run)(loop_, RUN_NOWAIT);
             (functions.uv_prepare_start)(prepare.as_ptr(), call_before_wait);
             (functions.uv_check_start)(check.as_ptr(), call_after_wait);
         }
@@ -111,7 +112,7 @@ impl Handles {
         let flags = succeeded(unsafe { libc::fcntl(fd, libc::F_GETFL) })?;
         let functions = &self.library.functions;
         // SAFETY: it returns a constant.
-        let poll: NonNull<HandleHead> = allocate(unsafe { (functions.uv_handle_size)(HandleType::Poll) })?;
+        let poll: NonNull<HandleHead> = allocate(unsafe { (functions.uv_handle_size)(HandleType::Poll) });
         // SAFETY: the loop is open and ours; the memory is as large as libuv wants it.
         let made = checked(unsafe { (functions.uv_poll_init)(self.event_loop.as_ptr(), poll.as_ptr(), fd) });
         if flags & libc::O_NONBLOCK == 0 {
@@ -148,7 +149,7 @@ impl Handles {
         }
     }
 
-    /// Whether the kernel will be told of something when the loop waits next.
+    /// Whether the kernel will be told of something when the loop waits next; libuv 1.44 and newer would say so itself.
     pub(crate) fn has_changed(&self) -> bool {
         !self.changed.is_empty()
     }
@@ -257,10 +258,12 @@ impl Handles {
 }
 
 /// Memory that libuv lays out, zeroed, given back by free(3).
-fn allocate<T>(size: usize) -> io::Result<NonNull<T>> {
-    // SAFETY: any size will do; the beginning that we use is checked below.
-    let memory = unsafe { libc::calloc(1, size.max(size_of::<T>())) };
-    NonNull::new(memory.cast()).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+fn allocate<T>(size: usize) -> NonNull<T> {
+    let size = size.max(size_of::<T>());
+    // SAFETY: any size will do.
+    let memory = unsafe { libc::calloc(1, size) };
+    NonNull::new(memory.cast())
+        .unwrap_or_else(|| handle_alloc_error(Layout::array::<u8>(size).expect("libuv's structs are small")))
 }
 
 /// What libuv returns: 0 or more, or a negative error number.

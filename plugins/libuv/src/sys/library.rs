@@ -46,6 +46,8 @@ pub(super) enum HandleType {
 pub(super) const RUN_DEFAULT: c_int = 0;
 /// `uv_run_mode`: one turn.
 pub(super) const RUN_ONCE: c_int = 1;
+/// `uv_run_mode`: one turn that does not wait.
+pub(super) const RUN_NOWAIT: c_int = 2;
 
 /// Declares functions of libuv, and how they are found.
 macro_rules! functions {
@@ -118,7 +120,7 @@ impl Library {
         // SAFETY: running the constructors of a library is unsafe; the system's own libraries, or whoever may set
         // options of a plugin and so choose code, guarantee that they do no harm.
         let opened = unsafe { Handle::open(Some(name), RTLD_NOW | RTLD_LOCAL) };
-        let handle = ManuallyDrop::new(opened.map_err(|error| not_found(path, &error))?);
+        let handle = ManuallyDrop::new(opened.map_err(|error| not_found(name, &error))?);
         // SAFETY: `uv_version` has had this type since there has been a libuv.
         let version = unsafe { handle.get::<unsafe extern "C" fn() -> c_uint>("uv_version") };
         let version = version.map_err(|error| not_libuv(name, &error))?;
@@ -145,18 +147,13 @@ fn check_version(name: &str, version: c_uint) -> Result<(), Error> {
     ))
 }
 
-fn not_found(path: Option<&str>, error: &libloading::Error) -> Error {
+fn not_found(name: &str, error: &libloading::Error) -> Error {
     let reason = text(error);
-    Error::new(
-        ErrorCode::NOT_FOUND,
-        match path {
-            None => format!(
-                "{DEFAULT} not found: install libuv1 (so Debian calls it), or say where it is with the option \
-                 library; the loader says: {reason}"
-            ),
-            Some(path) => format!("libuv cannot be loaded from {path}; the loader says: {reason}"),
-        },
-    )
+    // That it is not there, or another library that it needs.
+    let is_missing = reason.contains("No such file");
+    let what = if is_missing { "not found" } else { "cannot be loaded" };
+    let way_out = "install libuv1 (as Debian calls it), or name its file with the option library";
+    Error::new(ErrorCode::NOT_FOUND, format!("{name} {what}: {way_out}; the loader says: {reason}"))
 }
 
 fn not_libuv(name: &str, error: &libloading::Error) -> Error {
@@ -166,4 +163,29 @@ fn not_libuv(name: &str, error: &libloading::Error) -> Error {
 /// The loader's own text, which libloading keeps in the source.
 fn text(error: &libloading::Error) -> String {
     std::error::Error::source(error).unwrap_or(error).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn other_versions_are_refused_with_both() {
+        let packed = |major: c_uint, minor: c_uint, patch: c_uint| major << 16 | minor << 8 | patch;
+        for version in [packed(1, 41, 0), packed(1, 44, 2), packed(1, 255, 9)] {
+            check_version("libuv.so.1", version).unwrap();
+        }
+        for (version, text) in
+            [(packed(1, 40, 3), "1.40.3"), (packed(0, 99, 0), "0.99.0"), (packed(2, 50, 0), "2.50.0")]
+        {
+            let error = check_version("libuv.so.1", version).unwrap_err();
+            let message = error.message();
+            assert!(
+                message.contains(&format!("libuv {text}")) && message.contains("libuv 1.41"),
+                "{message}"
+            );
+        }
+    }
 }
