@@ -209,7 +209,7 @@ impl EventLoop for UvEventLoop {
 
     #[inline]
     fn call_soon(&self, callback: Callback) -> Result<HandleId, Error> {
-        // Lent and taken inside: a refused one must not be dropped there, and a moved one would be copied several times.
+        // Lent and taken inside: a refused one must not be dropped there, nor one be copied several times.
         let mut callback = Some(callback);
         let id = self.state(|_, state| {
             self.inbox.drain(&mut state.calls.ready);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use loophost_tests::{Ended, Plugins, can_run, cdylib, loophost, run};
+use loophost_tests::{Ended, Plugins, binary, can_run, cdylib, command, loophost, run};
 use tempfile::TempDir;
 
 fn run_with(plugins: &Plugins, options: &[&str]) -> Ended {
@@ -71,6 +71,28 @@ fn without_libuv_the_policy_is_refused_and_the_file_can_be_inspected() {
         let ended = run(command);
         assert_eq!(ended.status.code(), Some(status), "{args:?}: {}", ended.stderr);
         assert!(ended.stdout.contains(stdout) && ended.stderr.contains(stderr), "{args:?}: {}", ended.stderr);
+    }
+}
+
+/// Without descriptors libuv would abort.
+#[test]
+fn too_few_descriptors_are_an_error() {
+    if !can_run("loophost-libuv") {
+        return;
+    }
+    let plugins = Plugins::of(&["loophost-libuv"]);
+    let file = plugins.file("libloophost_libuv.so");
+    for limit in 4..=8 {
+        let mut command = command("sh");
+        command.args(["-c", "ulimit -n $0 && exec \"$@\"", &limit.to_string()]);
+        command.arg(binary()).args(["run", "--policy"]).arg(&file).args(["--", "true"]);
+        let ended = run(command);
+        assert_eq!(ended.status.code(), Some(125), "{limit}: {} {}", ended.status, ended.stderr);
+        assert!(
+            ended.stderr.contains("open files") || ended.stderr.contains("descriptors"),
+            "{}",
+            ended.stderr
+        );
     }
 }
 

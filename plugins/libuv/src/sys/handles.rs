@@ -43,6 +43,8 @@ unsafe impl Send for Handles {}
 
 impl Handles {
     pub(super) fn new(library: Arc<Library>) -> io::Result<Self> {
+        // For the first loop libuv needs a pipe, besides an epoll, and aborts the process if it gets none.
+        drop((io::pipe()?, io::pipe()?));
         let functions = &library.functions;
         // SAFETY: it returns a constant.
         let event_loop: NonNull<LoopHead> = allocate(unsafe { (functions.uv_loop_size)() });
