@@ -31,7 +31,7 @@ pub use c_plugin::{C_POLICY, c_plugin};
 pub use eventually::eventually;
 pub use log_lines::LogLines;
 pub use loop_plugins::{LoopPlugin, loop_plugins};
-pub use requirement::{io_uring_works, require, skip};
+pub use requirement::{io_uring_works, libuv_works, require, skip};
 pub use setup::{Plugins, Setup};
 pub use started::{Ended, Started, command, lines, loophost, run};
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{C_POLICY, c_plugin, cdylib, io_uring_works};
+use crate::{C_POLICY, c_plugin, cdylib, io_uring_works, libuv_works};
 
 /// A plugin with a policy whose loops are its own.
 #[derive(Clone, Debug)]
@@ -21,6 +21,7 @@ pub fn loop_plugins() -> Vec<LoopPlugin> {
     let in_rust = |name, package| LoopPlugin { name, file: cdylib(package) };
     let mut plugins = vec![in_rust("poll", "loophost-poll")];
     plugins.extend(io_uring_works().then(|| in_rust("uring", "loophost-uring")));
+    plugins.extend(libuv_works().then(|| in_rust("libuv", "loophost-libuv")));
     let in_c = c_plugin(C_POLICY, "loophost_c_policy", &[]);
     plugins.extend(in_c.map(|file| LoopPlugin { name: "c-policy", file }));
     plugins

@@ -6,6 +6,14 @@ use std::{
     path::PathBuf,
 };
 
+use loophost::{
+    ErrorCode, Options, PolicyHandle,
+    plugin::{self, OfferErrorKind},
+    policy::DefaultEventLoopPolicy,
+};
+
+use crate::{cdylib, trust};
+
 /// Where servers are that are not in everybody's `PATH`.
 const ADMIN_FOLDERS: &str = "/usr/local/sbin:/usr/sbin:/sbin";
 
@@ -35,6 +43,25 @@ pub fn io_uring_works() -> bool {
     };
     skip(&format!("io_uring does not work here: {why}"));
     false
+}
+
+/// Whether there is a libuv here; if not, that is said.
+///
+/// # Panics
+/// There is none, and nothing may be skipped, see [`skip`]; or there is one, and the plugin does not work.
+pub fn libuv_works() -> bool {
+    let plugin = plugin::load(&cdylib("loophost-libuv"), &trust()).expect("the plugin can be loaded");
+    let default = PolicyHandle::new(DefaultEventLoopPolicy::new());
+    match plugin.new_policy(None, &Options::new(), Some(default)) {
+        Ok(_) => true,
+        Err(error) => match &error.reason {
+            OfferErrorKind::Failed { source, .. } if source.code() == ErrorCode::NOT_FOUND => {
+                skip(source.message());
+                false
+            }
+            _ => panic!("{error}"),
+        },
+    }
 }
 
 /// Says that a test, or a part of it, is skipped.

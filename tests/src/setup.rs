@@ -67,7 +67,7 @@ impl Plugins {
         self.folder().join(name)
     }
 
-    /// Each policy with each watcher.
+    /// Each policy that can be run here, with each watcher.
     pub fn setups(&self) -> Vec<Setup> {
         let by_name =
             |name: &str| vec!["--plugin-path".into(), self.folder().into(), "--policy".into(), name.into()];

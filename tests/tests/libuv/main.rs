@@ -1,0 +1,67 @@
+//! The plugin `libuv`: what the conformance suite does not ask, because it is libuv's own. `event_loops`, `matrix`,
+//! `plugin_check`, `servers` and `batch` have the rest.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod descriptors;
+mod embedding;
+mod ends;
+mod opening;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use loophost::{LoopHandle, Options, PolicyHandle, RepeatCallback, plugin, policy::DefaultEventLoopPolicy};
+use loophost_tests::{cdylib, eventually, libuv_works, trust};
+
+/// A loop of libuv; `None` where that is not installed, and then the test is skipped.
+fn new_loop() -> Option<LoopHandle> {
+    if !libuv_works() {
+        return None;
+    }
+    let plugin = plugin::load(&cdylib("loophost-libuv"), &trust()).unwrap();
+    let default = PolicyHandle::new(DefaultEventLoopPolicy::new());
+    let policy = plugin.new_policy(None, &Options::new(), Some(default)).unwrap();
+    Some(policy.new_event_loop().unwrap())
+}
+
+/// One turn that waits for nothing.
+fn turn(event_loop: &LoopHandle) {
+    event_loop.run_once(Some(Duration::ZERO)).unwrap();
+}
+
+/// Turns until something has come.
+fn turns_until(event_loop: &LoopHandle, what: &str, come: impl Fn() -> bool) {
+    eventually(what, || {
+        turn(event_loop);
+        come().then_some(())
+    });
+}
+
+/// How often a callback was called, and how many of it are left.
+#[derive(Clone, Default)]
+struct Count(Arc<AtomicUsize>);
+
+impl Count {
+    fn callback(&self) -> RepeatCallback {
+        let count = self.clone();
+        RepeatCallback::new(move |_| {
+            count.0.fetch_add(1, SeqCst);
+            Ok(())
+        })
+    }
+
+    fn get(&self) -> usize {
+        self.0.load(SeqCst)
+    }
+
+    /// How many callbacks there are.
+    fn live(&self) -> usize {
+        Arc::strong_count(&self.0) - 1
+    }
+}
