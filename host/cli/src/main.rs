@@ -8,6 +8,7 @@ mod check;
 mod choice;
 mod completions;
 mod config;
+mod death_signal;
 mod doctor;
 mod exit_status;
 mod explain;
