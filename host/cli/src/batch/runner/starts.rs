@@ -25,6 +25,8 @@ use crate::{
 
 /// Before it is tried again to start a job while none runs: at first, and then twice as long each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// It is told then, for somebody else has what is missing.
+const TOLD_PAUSE: Duration = Duration::from_millis(160);
 /// It is given up then: after 20 seconds in all.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -64,6 +66,9 @@ impl Runner {
                 state.is_short = true;
                 let Some(pause) = state.pause.filter(|_| !is_working) else { return Ok(()) };
                 // It has worked before: others of this system, or a thread that is about to end, have what is missing.
+                if pause == TOLD_PAUSE {
+                    tracing::warn!("waiting until the next job can be started: {error}");
+                }
                 state.pause = Some(2 * pause).filter(|pause| *pause <= LONGEST_PAUSE);
                 drop(state);
                 self.event_loop.call_later(pause, self.once(|this, _| this.try_again())).map(drop)
