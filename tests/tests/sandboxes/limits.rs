@@ -110,7 +110,7 @@ impl Copy {
     }
 
     fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
-        let mut command = command(&self.path());
+        let mut command = command(self.path());
         command.args(args).current_dir("/");
         command
     }
