@@ -78,7 +78,7 @@ fn without_descriptors(event_loop: &LoopHandle) {
 /// Whoever is told of an exit may start the next child with what this one had, whatever its watcher's thread still does.
 fn told_when_all_is_back(event_loop: &LoopHandle) {
     let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
-    let before = descriptors();
+    let (holdings, before) = (Holdings::now(), descriptors());
     for _ in 0..ROUNDS {
         let (child, open) = (Rc::new(Cell::new(None)), Rc::new(Cell::new(None)));
         let on_exit = {
@@ -93,6 +93,7 @@ fn told_when_all_is_back(event_loop: &LoopHandle) {
         util::run_until(event_loop, "the exit", || open.get().is_some());
         assert_eq!(open.get(), Some(before));
     }
+    wait_until("the last thread is gone", || Holdings::now() == holdings);
 }
 
 /// The reaper works without pidfds too, and without a descriptor to be woken by.
