@@ -12,8 +12,11 @@ use nix::{
 };
 
 use crate::sys::{
-    descriptor_helper, epoll_helper, forked_helper::Ended, io_uring_helper, spawn::Trial, thread_helper,
-    wait_helper,
+    descriptor_helper, epoll_helper,
+    forked_helper::Ended,
+    io_uring_helper,
+    spawn::{Failure, Step, Trial},
+    thread_helper, wait_helper,
 };
 
 /// What a probe has found.
@@ -82,28 +85,42 @@ pub fn wait() -> io::Result<Probe> {
 
 /// Whether a process can be started, as [`process::spawn`](crate::process::spawn) does it. None is: the program does not
 /// exist.
-pub fn child() -> Probe {
+///
+/// # Errors
+/// For want of memory or processes there was none, so nothing was tried.
+pub fn child() -> io::Result<Probe> {
     spawn(Trial::default())
 }
 
 /// The same with a session of its own, as `batch` starts its jobs.
-pub fn session() -> Probe {
+///
+/// # Errors
+/// As [`child`].
+pub fn session() -> io::Result<Probe> {
     spawn(Trial { new_session: true, ..Trial::default() })
 }
 
 /// The same with a signal for the death of its parent.
-pub fn death_signal() -> Probe {
+///
+/// # Errors
+/// As [`child`].
+pub fn death_signal() -> io::Result<Probe> {
     spawn(Trial { death_signal: Some(libc::SIGKILL), ..Trial::default() })
 }
 
-fn spawn(trial: Trial) -> Probe {
+fn spawn(trial: Trial) -> io::Result<Probe> {
     let null = match open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()) {
         Ok(null) => null,
-        Err(errno) => return no(format!("opening /dev/null: {}", errno.desc())),
+        Err(errno) => return Ok(no(format!("opening /dev/null: {}", errno.desc()))),
     };
     match trial.run(null) {
-        Ok(()) => Probe { works: true, reason: "tried, works".to_owned() },
-        Err(failure) => no(failure.to_string()),
+        Ok(()) => Ok(Probe { works: true, reason: "tried, works".to_owned() }),
+        Err(Failure { step: Step::Start, source })
+            if matches!(source.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM)) =>
+        {
+            Err(source)
+        }
+        Err(failure) => Ok(no(failure.to_string())),
     }
 }
 
@@ -133,9 +150,9 @@ mod tests {
             signalfd().unwrap(),
             eventfd().unwrap(),
             wait().unwrap(),
-            child(),
-            session(),
-            death_signal(),
+            child().unwrap(),
+            session().unwrap(),
+            death_signal().unwrap(),
         ] {
             assert!(probe.works, "{probe:?}");
         }

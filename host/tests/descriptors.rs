@@ -6,10 +6,15 @@
 
 mod util;
 
-use std::{fs::File, io};
+use std::{
+    cell::Cell,
+    fs::{self, File},
+    io,
+    rc::Rc,
+};
 
 use loophost::{
-    LoopHandle, Options, builtin, policy,
+    Callback, LoopHandle, Options, builtin, policy,
     process::{self, Command, SpawnError, Stdio, Way, subprocess_exec},
 };
 use util::{Exits, Holdings, new_loop, sh, wait_until};
@@ -26,6 +31,7 @@ fn failures_leave_nothing_behind() {
         policy::set_child_watcher(Some(watcher)).unwrap();
         thousand_failing_spawns(&event_loop);
         without_descriptors(&event_loop);
+        told_when_all_is_back(&event_loop);
     }
     dropped_without_descriptors();
     children_that_nobody_waits_for(&event_loop);
@@ -67,6 +73,27 @@ fn without_descriptors(event_loop: &LoopHandle) {
     assert_eq!(exits.only(), (child.pid(), 5, 0));
     child.send_signal(0).unwrap_err();
     wait_until("the thread is gone", || Holdings::now() == before);
+}
+
+/// Whoever is told of an exit may start the next child with what this one had, whatever its watcher's thread still does.
+fn told_when_all_is_back(event_loop: &LoopHandle) {
+    let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
+    let (holdings, before) = (Holdings::now(), descriptors());
+    for _ in 0..ROUNDS {
+        let (child, open) = (Rc::new(Cell::new(None)), Rc::new(Cell::new(None)));
+        let on_exit = {
+            let (child, open) = (child.clone(), open.clone());
+            Callback::local(move |_| {
+                drop(child.take());
+                open.set(Some(descriptors()));
+                Ok(())
+            })
+        };
+        child.set(Some(subprocess_exec(event_loop, sh(""), on_exit).unwrap()));
+        util::run_until(event_loop, "the exit", || open.get().is_some());
+        assert_eq!(open.get(), Some(before));
+    }
+    wait_until("the last thread is gone", || Holdings::now() == holdings);
 }
 
 /// The reaper works without pidfds too, and without a descriptor to be woken by.

@@ -85,6 +85,7 @@ fn the_object_is_as_documented() {
         "signals.blocked",
         "limits.descriptors",
         "limits.processes",
+        "limits.address_space",
         "limits.pid_max",
         "limits.threads_max",
         "terminal.streams",
@@ -218,6 +219,18 @@ fn it_survives_without_descriptors() {
         serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
     assert_eq!(ended.status.code(), Some(1), "{report:#}");
     assert_eq!(finding(&report, "limits.descriptors")["level"], "problem", "{report:#}");
+}
+
+#[test]
+fn a_low_limit_of_address_space_is_told() {
+    let ended = run(through("ulimit -v 100000; exec \"$@\"", &["--json"]));
+    let report: Value =
+        serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
+    let found = finding(&report, "limits.address_space");
+    assert_eq!(
+        (&found["level"], &found["value"]),
+        (&"warning".into(), &"102400000 soft, 102400000 hard".into())
+    );
 }
 
 #[test]

@@ -29,7 +29,6 @@ mod writer;
 use std::{error::Error, ffi::OsString, sync::Arc};
 
 use loophost::{policy, signal};
-use nix::sys::prctl;
 
 pub(crate) use halt::Halt;
 pub(crate) use jobs::Jobs;
@@ -40,7 +39,7 @@ use self::{
 };
 use crate::{
     args::{Args, Batch},
-    choice,
+    choice, death_signal,
     exit_status::Outcome,
     settings::Settings,
     sys::signals,
@@ -83,7 +82,7 @@ pub(crate) fn run(args: &Batch, common: &Args) -> Result<Outcome, Box<dyn Error>
         timeout: args.timeout.filter(|timeout| !timeout.is_zero()),
         grace: args.grace,
         stdin_is_input,
-        death_signal: death_signal(),
+        death_signal: death_signal::find("jobs"),
     };
     let runner = Runner::new(chosen.event_loop.clone(), watchdog, plan, writer, progress);
     let outcome = runner.run().map_err(|error| chosen.loop_error(&error))?;
@@ -111,17 +110,5 @@ fn values(args: &Batch, given: Option<Vec<OsString>>) -> Result<(Values, bool), 
             Ok((values.map_err(|error| format!("{}: {error}", path.display()))?, false))
         }
         (None, None) => Ok((Values::of_stdin(separator)?, true)),
-    }
-}
-
-/// What the kernel sends to jobs when loophost is killed; `None` where a sandbox forbids that.
-fn death_signal() -> Option<i32> {
-    // A new value for nobody: only whether it may be set.
-    match prctl::get_pdeathsig().and_then(prctl::set_pdeathsig) {
-        Ok(()) => Some(libc::SIGKILL),
-        Err(errno) => {
-            tracing::warn!("jobs will go on if loophost is killed: setting a death signal: {errno}");
-            None
-        }
     }
 }

@@ -8,6 +8,7 @@ mod check;
 mod choice;
 mod completions;
 mod config;
+mod death_signal;
 mod doctor;
 mod exit_status;
 mod explain;
@@ -32,6 +33,11 @@ use exit_status::Outcome;
 
 fn main() -> ExitCode {
     sys::signals::stop_dying_of_large_files();
+    if let Err(error) = sys::memory::reserve() {
+        let message =
+            format!("reserving memory: {error}; the limit of address space may be too low (ulimit -v)");
+        return exit_status::of(&told(Err(message.into()))).into();
+    }
     let outcome = match Args::try_parse() {
         Ok(args) => dispatch(&args),
         Err(help) => {

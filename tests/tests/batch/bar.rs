@@ -48,6 +48,20 @@ fn the_bar_shows_how_far_it_is_and_goes() {
 }
 
 #[test]
+fn there_is_no_rate_before_a_job_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("go");
+    let mut session = session(&["-j1"], &file, &["wait", "exec sleep 600"]);
+    session.expect("0/2 jobs");
+    session.expect("0/2 jobs");
+    assert!(!session.screen().contains("left"), "{:?}", session.screen());
+    fs::write(&file, "").unwrap();
+    session.expect(" left");
+    kill(session.leader(), Signal::SIGTERM).unwrap();
+    assert_eq!(code(&mut session), 128 + libc::SIGTERM);
+}
+
+#[test]
 fn the_bar_spoils_no_output_that_lacks_the_end_of_its_line() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("go");

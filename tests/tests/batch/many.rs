@@ -30,17 +30,19 @@ impl Drop for Running {
 fn seventh_fails() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        // It stays for the next time.
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let (source, program) = (folder.join("tiny.c"), folder.join("tiny"));
+        // It stays for the next time, and appears at once: another run may be using it.
+        let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tiny");
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let (source, made) = (folder.path().join("tiny.c"), folder.path().join("tiny"));
         let code = "#include <stdlib.h>\n#include <stdio.h>\n\
                     int main(int c, char **v) { puts(v[1]); return atoi(v[1]) % 7 == 0; }";
         fs::write(&source, code).unwrap();
-        let compiled = Command::new("cc").args(["-static", "-O2", "-o"]).arg(&program).arg(&source).status();
+        let compiled = Command::new("cc").args(["-static", "-O2", "-o"]).arg(&made).arg(&source).status();
         if !compiled.is_ok_and(|status| status.success()) {
-            fs::write(&program, "#!/bin/sh\necho $1\n[ $(($1 % 7)) != 0 ]\n").unwrap();
-            Command::new("chmod").arg("+x").arg(&program).status().unwrap();
+            fs::write(&made, "#!/bin/sh\necho $1\n[ $(($1 % 7)) != 0 ]\n").unwrap();
+            Command::new("chmod").arg("+x").arg(&made).status().unwrap();
         }
+        fs::rename(&made, &program).unwrap();
         program
     })
 }

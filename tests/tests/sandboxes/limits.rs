@@ -1,8 +1,15 @@
 //! Limits of descriptors, processes, memory and file sizes.
 
-use std::{fs, os::unix::fs::PermissionsExt, process::Command};
+use std::{
+    ffi::OsStr,
+    fs,
+    io::Write,
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
+    path::PathBuf,
+    process::{Child, Command},
+};
 
-use loophost_tests::{Ended, binary, command, loophost, skip};
+use loophost_tests::{Ended, binary, command, eventually, loophost, skip};
 use nix::{
     sys::resource::Resource,
     unistd::{Uid, geteuid},
@@ -16,10 +23,18 @@ use crate::{
 
 /// Nobody else's, so that RLIMIT_NPROC counts the processes of one test only.
 const USER: u32 = 54_321;
+/// The same for another test.
+const OTHER_USER: u32 = 54_322;
 
 /// loophost was not started at all: its loader has failed.
 fn is_the_loader_s(ended: &Ended) -> bool {
     ended.status.code() == Some(127) && ended.stderr.contains("error while loading shared libraries: ")
+}
+
+/// There was memory for a thread's stack, and nothing beside it, which Rust's runtime does not survive.
+fn is_the_runtime_s(ended: &Ended) -> bool {
+    ended.status.signal() == Some(libc::SIGABRT)
+        && ended.stderr.contains("failed to allocate an alternative stack")
 }
 
 /// The status is that of the program, or 125 with a message; whether it is the first.
@@ -65,7 +80,7 @@ fn a_program_that_nobody_can_watch_is_not_left_behind() {
                 loophost(args("run", &watcher, &["sh", "-c", "echo started; read line; exit 3"]));
             command.stdin(input);
             let confined = Sandbox::new().limit(Resource::RLIMIT_NOFILE, limit).start(command);
-            loophost_tests::eventually("a program that is started, or the end", || {
+            eventually("a program that is started, or the end", || {
                 let started = confined.started.stdout() == "started\n";
                 (started || confined.started.ended().is_some()).then_some(())
             });
@@ -78,25 +93,42 @@ fn a_program_that_nobody_can_watch_is_not_left_behind() {
     }
 }
 
+/// loophost where every user may execute it: the build's folders may be closed to others.
+struct Copy(TempDir);
+
+impl Copy {
+    fn new() -> Self {
+        let copy = Self(TempDir::new().unwrap());
+        fs::set_permissions(copy.0.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        // By another process: here a fork of another test could hold it open for writing, and then it cannot be executed.
+        assert!(Command::new("cp").arg(binary()).arg(copy.path()).status().unwrap().success());
+        copy
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("loophost")
+    }
+
+    fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        let mut command = command(self.path());
+        command.args(args).current_dir("/");
+        command
+    }
+}
+
 #[test]
 fn with_any_number_of_processes_it_works_or_says_why() {
     if !geteuid().is_root() {
         return skip("only root can become a user who has no processes");
     }
-    let folder = TempDir::new().unwrap();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    // The build's folders may be closed to others.
-    let copy = folder.path().join("loophost");
-    // By another process: here a fork of another test could hold it open for writing, and then it cannot be executed.
-    assert!(Command::new("cp").arg(binary()).arg(&copy).status().unwrap().success());
+    let copy = Copy::new();
     for options in on_default() {
         for (args, expected) in [(args("run", &options, &["true"]), 0), (batch(&options), 123)] {
             let outcomes: Vec<_> = (0..=12)
                 .map(|limit| {
                     let sandbox =
                         Sandbox::new().limit(Resource::RLIMIT_NPROC, limit).user(Uid::from_raw(USER));
-                    let mut command = command(&copy);
-                    command.args(&args).current_dir("/");
+                    let command = copy.command(&args);
                     let ended = sandbox.run_command(command);
                     runs_or_says_why(&ended, expected, &format!("{limit} processes, {args:?}"))
                 })
@@ -104,6 +136,62 @@ fn with_any_number_of_processes_it_works_or_says_why() {
             assert_eq!((outcomes[0], outcomes[12]), (false, true), "{args:?}");
         }
     }
+}
+
+/// Programs that do nothing, as long as this lives.
+struct Others(Vec<Child>);
+
+impl Others {
+    fn as_many_as_possible(sandbox: &Sandbox) -> Self {
+        let start = || {
+            let mut other = Command::new("sleep");
+            sandbox.shut_in(other.arg("600").current_dir("/"));
+            other.spawn()
+        };
+        let mut others = Self(Vec::new());
+        let error = loop {
+            match start() {
+                Ok(other) => others.0.push(other),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.raw_os_error(), Some(libc::EAGAIN));
+        others
+    }
+}
+
+impl Drop for Others {
+    fn drop(&mut self) {
+        for other in &mut self.0 {
+            let _ = other.kill();
+            let _ = other.wait();
+        }
+    }
+}
+
+/// Others of the same user take the last process while none of the batch's runs, and give it back.
+#[test]
+fn a_batch_waits_for_what_others_have() {
+    if !geteuid().is_root() {
+        return skip("only root can become a user who has no processes");
+    }
+    const LIMIT: u64 = 16;
+    let sandbox = Sandbox::new().limit(Resource::RLIMIT_NPROC, LIMIT).user(Uid::from_raw(OTHER_USER));
+    let copy = Copy::new();
+    let (input, mut values) = std::io::pipe().unwrap();
+    let mut command = copy.command(["batch", "echo"]);
+    command.stdin(input);
+    let confined = sandbox.start(command);
+    values.write_all(b"first\n").unwrap();
+    eventually("the first job", || (confined.started.stdout() == "first\n").then_some(()));
+    let others = Others::as_many_as_possible(&sandbox);
+    values.write_all(b"second\n").unwrap();
+    let is_told = || confined.started.stderr().contains("waiting until the next job can be started");
+    eventually("a job that cannot be started", || is_told().then_some(()));
+    drop(others);
+    eventually("the second job", || (confined.started.stdout() == "first\nsecond\n").then_some(()));
+    drop(values);
+    assert_eq!(confined.wait().status.code(), Some(0));
 }
 
 #[test]
@@ -119,7 +207,11 @@ fn with_any_amount_of_memory_it_works_or_says_why() {
         let mut worked = false;
         for limit in least..least + 24 {
             // One more than the least: beginning takes a little more or less from time to time.
-            let ended = sandbox(limit + 1).run(&args);
+            let confined = sandbox(limit + 1).start(loophost(&args));
+            if is_the_runtime_s(&confined.started.wait()) {
+                continue;
+            }
+            let ended = confined.wait();
             worked = runs_or_says_why(&ended, expected, &format!("{limit} MiB, {args:?}"));
         }
         assert!(worked, "{} MiB are enough for {args:?}", least + 24);

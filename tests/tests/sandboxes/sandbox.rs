@@ -60,9 +60,23 @@ impl Sandbox {
         self.filter(call, Some((argument, SeccompCmpOp::Gt)), SeccompAction::Errno(errno as u32))
     }
 
+    /// It does so if one of its arguments has this flag.
+    pub(crate) fn refusing_flag(self, call: i64, (index, flag): (u8, u64), errno: i32) -> Self {
+        self.filter(
+            call,
+            Some(((index, flag), SeccompCmpOp::MaskedEq(flag))),
+            SeccompAction::Errno(errno as u32),
+        )
+    }
+
     /// A system call kills the process.
     pub(crate) fn killing(self, call: i64) -> Self {
         self.filter(call, None, SeccompAction::KillProcess)
+    }
+
+    /// It does so if one of its arguments is this.
+    pub(crate) fn killing_if(self, call: i64, argument: (u8, u64)) -> Self {
+        self.filter(call, Some((argument, SeccompCmpOp::Eq)), SeccompAction::KillProcess)
     }
 
     fn filter(

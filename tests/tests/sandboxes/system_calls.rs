@@ -247,6 +247,10 @@ fn what_loophost_does_not_need_may_be_forbidden() {
     let plugins = plugins();
     let both = on_both(&plugins);
     is_quiet(&Sandbox::new().refusing(libc::SYS_clone3, ENOSYS), &both);
+    for errno in [EPERM, EINVAL] {
+        let pidfd_at_birth = (0, libc::CLONE_PIDFD as u64);
+        is_quiet(&Sandbox::new().refusing_flag(libc::SYS_clone, pidfd_at_birth, errno), &both);
+    }
     for call in [libc::SYS_timerfd_create, libc::SYS_memfd_create, libc::SYS_io_uring_setup] {
         for sandbox in refused_and_killing(call) {
             is_quiet(&sandbox, &on_default()[..1]);
@@ -255,15 +259,24 @@ fn what_loophost_does_not_need_may_be_forbidden() {
     }
 }
 
-/// Jobs that were meant to die with loophost and cannot be told so.
+/// Where programs that were meant to die with loophost cannot be told so.
+fn without_death_signals() -> Vec<Sandbox> {
+    let prctl = (0, libc::PR_SET_PDEATHSIG as u64);
+    let mut sandboxes: Vec<_> =
+        [EPERM, EINVAL, ENOSYS].map(|errno| Sandbox::new().refusing_if(libc::SYS_prctl, prctl, errno)).into();
+    sandboxes.push(Sandbox::new().killing_if(libc::SYS_prctl, prctl));
+    // An old kernel or an emulator: no child may run in our memory, and so posix_spawn starts them.
+    let wipe = (2, libc::MADV_WIPEONFORK as u64);
+    sandboxes.push(Sandbox::new().refusing_if(libc::SYS_madvise, wipe, EINVAL));
+    sandboxes
+}
+
 #[test]
 fn without_death_signals_batch_works_and_warns() {
     if !filters_work() {
         return;
     }
-    let death_signal = (0, libc::PR_SET_PDEATHSIG as u64);
-    for errno in [EPERM, EINVAL, ENOSYS] {
-        let sandbox = Sandbox::new().refusing_if(libc::SYS_prctl, death_signal, errno);
+    for sandbox in without_death_signals() {
         for options in on_default() {
             let [run, batch] = kept(&sandbox, &options);
             assert_eq!(run, "");
@@ -272,6 +285,18 @@ fn without_death_signals_batch_works_and_warns() {
                 "{batch}"
             );
         }
+    }
+}
+
+#[test]
+fn without_death_signals_plugins_are_checked_with_a_warning() {
+    if !filters_work() {
+        return;
+    }
+    for sandbox in without_death_signals() {
+        let ended = sandbox.run(["plugin", "check", "default", "--only", "loop/timer-*"]);
+        assert_eq!(ended.status.code(), Some(0), "{}{}", ended.stdout, ended.stderr);
+        assert!(ended.stderr.contains("cases will go on if loophost is killed"), "{}", ended.stderr);
     }
 }
 
@@ -302,7 +327,6 @@ fn doctor_finds_what_nothing_can_run_without() {
         return;
     }
     let sandbox = Sandbox::new;
-    let death_signal = (0, libc::PR_SET_PDEATHSIG as u64);
     for (sandbox, id, level) in [
         (sandbox().refusing(libc::SYS_clone3, EPERM), "making.thread", "problem"),
         (sandbox().killing(libc::SYS_clone3), "making.thread", "problem"),
@@ -311,8 +335,10 @@ fn doctor_finds_what_nothing_can_run_without() {
         (sandbox().refusing(libc::SYS_eventfd2, ENOSYS), "making.eventfd", "problem"),
         (sandbox().refusing(libc::SYS_dup3, EPERM), "making.child", "problem"),
         (sandbox().refusing(libc::SYS_setsid, EPERM), "making.session", "problem"),
-        (sandbox().refusing_if(libc::SYS_prctl, death_signal, EPERM), "making.death_signal", "warning"),
-    ] {
+    ]
+    .into_iter()
+    .chain(without_death_signals().into_iter().map(|sandbox| (sandbox, "making.death_signal", "warning")))
+    {
         let ended = sandbox.run(["doctor", "--json"]);
         let report: Value = serde_json::from_str(&ended.stdout).unwrap();
         let found =

@@ -17,8 +17,8 @@ pub(super) struct Bar {
     bar: ProgressBar,
     /// What is drawn.
     progress: Arc<Progress>,
-    /// Whether it shows a total.
-    has_total: bool,
+    /// Whether it shows a total, and a rate.
+    shown: (bool, bool),
 }
 
 impl Bar {
@@ -33,22 +33,28 @@ impl Bar {
         }
         let total = progress.total();
         let bar = ProgressBar::with_draw_target(total, target);
-        bar.set_style(style(total.is_some()));
-        Some(Self { bar, progress, has_total: total.is_some() })
+        let shown = (total.is_some(), false);
+        bar.set_style(style(shown));
+        Some(Self { bar, progress, shown })
     }
 
     /// Shows how far it is now.
     pub(super) fn draw(&mut self) {
-        if let Some(total) = self.progress.total().filter(|_| !self.has_total) {
-            self.has_total = true;
-            self.bar.set_style(style(true));
+        let (ended, total) = (self.progress.ended(), self.progress.total());
+        // Before a job has ended there is no rate, and no time left.
+        let shown = (total.is_some(), ended > 0);
+        if shown != self.shown {
+            self.shown = shown;
+            self.bar.set_style(style(shown));
+        }
+        if let Some(total) = total {
             self.bar.set_length(total);
         }
         let failed = self.progress.failed();
         if failed > 0 {
             self.bar.set_message(format!(", {failed} failed"));
         }
-        self.bar.set_position(self.progress.ended());
+        self.bar.set_position(ended);
     }
 
     /// Takes the bar away while something else is written, which must end with the end of a line: the bar takes the line
@@ -63,11 +69,12 @@ impl Bar {
     }
 }
 
-fn style(has_total: bool) -> ProgressStyle {
-    let template = if has_total {
-        "{bar:30} {pos}/{len} jobs, {per_sec}, {eta} left{msg}"
-    } else {
-        "{spinner} {pos} jobs, {per_sec}, {elapsed}{msg}"
+fn style((has_total, has_rate): (bool, bool)) -> ProgressStyle {
+    let template = match (has_total, has_rate) {
+        (true, true) => "{bar:30} {pos}/{len} jobs, {per_sec}, {eta} left{msg}",
+        (true, false) => "{bar:30} {pos}/{len} jobs, {elapsed}",
+        (false, true) => "{spinner} {pos} jobs, {per_sec}, {elapsed}{msg}",
+        (false, false) => "{spinner} {pos} jobs, {elapsed}",
     };
     ProgressStyle::with_template(template).expect("the templates above are well-formed")
 }

@@ -276,7 +276,7 @@ impl Runner {
             self.lose_reader(&error);
             self.end_jobs()?;
         }
-        self.pump()
+        self.try_again()
     }
 
     /// Nothing can be written any more. If it is because the reader is gone, that is no error, and has the status of a

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     ffi::OsString,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -52,10 +52,11 @@ pub(super) struct State {
     ended: u64,
     /// A value whose job could not be started for want of something that a job will give back.
     pub(super) held: Option<OsString>,
-    /// No job is started until one has ended.
+    /// No job is started until something was given back.
     pub(super) is_short: bool,
-    /// How often a job could not be started since the last one that was, with none running.
-    pub(super) attempts: u32,
+    /// How long to wait before it is tried again to start a job while nothing works that could give anything back; `None`
+    /// before the first job, and when that was done long enough.
+    pub(super) pause: Option<Duration>,
     /// Whether there are no more values.
     input_ended: bool,
     /// Whether the loop watches the input.
@@ -102,7 +103,7 @@ impl State {
             ended: 0,
             held: None,
             is_short: false,
-            attempts: 0,
+            pause: None,
             input_ended: false,
             waits_for_input: false,
             input_is_ready: false,
@@ -125,6 +126,11 @@ impl State {
             && self.running.len() < self.plan.jobs
             && self.finished.len() + self.writer.waiting() < WAITING
             && self.descriptors.suffice(self.running.len(), self.files())
+    }
+
+    /// Whether something works that holds descriptors and memory, and tells when it gives them back: a job, or the writer.
+    pub(super) fn is_working(&self) -> bool {
+        !self.running.is_empty() || self.writer.waiting() > 0
     }
 
     /// Temporary files of jobs that are over.

@@ -26,7 +26,7 @@ use super::{
     result::{Ended, Verdict},
     target::Target,
 };
-use crate::args::Args;
+use crate::{args::Args, death_signal};
 
 /// What is kept of what a case writes to standard error.
 const OUTPUT: u64 = 2048;
@@ -36,6 +36,8 @@ pub(super) struct Isolated {
     program: PathBuf,
     common: Vec<OsString>,
     target: OsString,
+    /// What cases get when loophost is killed.
+    death_signal: Option<i32>,
     jobs: usize,
     timeout: Duration,
 }
@@ -70,7 +72,15 @@ impl Isolated {
         // Processes are started between two turns, where no loop runs.
         policy::get_event_loop_policy().get_child_watcher()?.attach_loop(Some(event_loop.clone()))?;
         let program = env::current_exe()?;
-        Ok(Self { event_loop, program, common: flags(common), target: target.argument(), jobs, timeout })
+        Ok(Self {
+            event_loop,
+            program,
+            common: flags(common),
+            target: target.argument(),
+            death_signal: death_signal::find("cases"),
+            jobs,
+            timeout,
+        })
     }
 
     /// Half of the time that a case has: then it fails with a message, before it is killed without one.
@@ -87,9 +97,11 @@ impl Isolated {
             .stdin(Stdio::Null)
             .stdout(Stdio::Fd(result.try_clone()?.into()))
             .stderr(Stdio::Fd(output.try_clone()?.into()))
-            // To be killed with all that it has started; and nothing of it outlives us.
-            .process_group(Some(0))
-            .death_signal(Signal::SIGKILL as i32);
+            // To be killed with all that it has started.
+            .process_group(Some(0));
+        if let Some(signum) = self.death_signal {
+            command = command.death_signal(signum);
+        }
         if let Some(offer) = &job.offer {
             command = command.arg("--offer").arg(offer.argument());
         }

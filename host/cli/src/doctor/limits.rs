@@ -1,4 +1,4 @@
-//! Limits: descriptors, processes, threads.
+//! Limits: descriptors, processes, threads, memory.
 
 use std::fs;
 
@@ -13,6 +13,7 @@ pub(super) fn findings() -> Vec<Finding> {
     vec![
         descriptors(),
         processes(),
+        address_space(),
         number("limits.pid_max", "/proc/sys/kernel/pid_max"),
         number("limits.threads_max", "/proc/sys/kernel/threads-max"),
     ]
@@ -54,6 +55,23 @@ fn processes() -> Finding {
             let value = format!("{} soft, {} hard", shown(soft), shown(hard));
             if soft < 64 && !Uid::effective().is_root() {
                 let advice = "it counts all processes and threads of the user; raise the limit (ulimit -u)";
+                return Finding::warning(ID, value, advice);
+            }
+            Finding::ok(ID, value)
+        }
+    }
+}
+
+fn address_space() -> Finding {
+    const ID: &str = "limits.address_space";
+    const LITTLE: u64 = 128 << 20;
+    match getrlimit(Resource::RLIMIT_AS) {
+        Err(errno) => Finding::unknown(ID, errno.desc()),
+        Ok((soft, hard)) => {
+            let value = format!("{} soft, {} hard", shown(soft), shown(hard));
+            if soft < LITTLE {
+                let advice = "plugins, threads (up to 2 MiB each) and the programs themselves may find no memory; raise the \
+                              limit (ulimit -v)";
                 return Finding::warning(ID, value, advice);
             }
             Finding::ok(ID, value)

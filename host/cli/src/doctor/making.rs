@@ -13,25 +13,28 @@ pub(super) fn findings() -> Vec<Finding> {
     let mut findings = vec![
         in_helper(
             "making.thread",
+            Level::Problem,
             probe::thread(),
             "nothing can run: the C library makes threads by clone3; in the seccomp profile allow it or refuse it with \
              ENOSYS, which makes the C library use clone",
         ),
         in_helper(
             "making.signalfd",
+            Level::Problem,
             probe::signalfd(),
             "nothing can run: signals cannot be received; allow signalfd4 in the seccomp profile",
         ),
         in_helper(
             "making.eventfd",
+            Level::Problem,
             probe::eventfd(),
             "nothing can run: threads cannot wake each other; allow eventfd2 in the seccomp profile",
         ),
     ];
     findings.push(wait());
     let child = probe::child();
-    let works = child.works;
-    findings.push(judge(
+    let works = child.as_ref().is_ok_and(|child| child.works);
+    findings.push(in_helper(
         "making.child",
         Level::Problem,
         child,
@@ -39,18 +42,18 @@ pub(super) fn findings() -> Vec<Finding> {
          or mend what the reason names",
     ));
     if works {
-        findings.push(judge(
+        findings.push(in_helper(
             "making.session",
             Level::Problem,
             probe::session(),
             "`batch` cannot start its jobs, each of which leads a session; allow setsid in the seccomp profile",
         ));
-        findings.push(judge(
+        findings.push(in_helper(
             "making.death_signal",
             Level::Warning,
             probe::death_signal(),
-            "what `batch` has started goes on if loophost is killed, and `run --death-signal` fails; allow \
-             prctl(PR_SET_PDEATHSIG) in the seccomp profile",
+            "what `batch` and `plugin check` have started goes on if loophost is killed, and `run --death-signal` fails; \
+             allow prctl(PR_SET_PDEATHSIG) in the seccomp profile",
         ));
     }
     findings
@@ -69,6 +72,7 @@ fn wait() -> Finding {
         ),
         probe => in_helper(
             ID,
+            Level::Problem,
             probe,
             "loophost is killed when its first program ends; allow waitid in the seccomp profile, or refuse it with EPERM",
         ),
@@ -76,9 +80,9 @@ fn wait() -> Finding {
 }
 
 /// Without a process for the trial there is none for a program, or a thread, either.
-fn in_helper(id: &'static str, probe: io::Result<Probe>, advice: &str) -> Finding {
+fn in_helper(id: &'static str, level: Level, probe: io::Result<Probe>, advice: &str) -> Finding {
     match probe {
-        Ok(probe) => judge(id, Level::Problem, probe, advice),
+        Ok(probe) => judge(id, level, probe, advice),
         Err(error) => {
             let advice = format!("`run` can make neither thread nor program; {LIMITS}");
             Finding::problem(id, format!("not tried: no helper process can be made: {error}"), advice)

@@ -152,6 +152,8 @@ impl Shared {
                 // The wait has failed, or has ended too early.
                 Reaped::StillAlive => self.put_back(pid, Handler { thread, callback }),
                 end => {
+                    // Whoever is told may need the descriptor for the next child.
+                    drop(pidfd);
                     if let Err(error) = report(pid, end, callback) {
                         tracing::error!("the handler of process {pid} failed: {error}");
                     }

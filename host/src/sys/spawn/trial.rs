@@ -2,6 +2,11 @@
 
 use std::{io, os::fd::OwnedFd};
 
+use nix::{
+    sys::wait::{WaitStatus, waitpid},
+    unistd::Pid,
+};
+
 use super::{Failure, Prepared, Step, Stream, spawn};
 use crate::process::SignalSet;
 
@@ -46,12 +51,17 @@ impl Trial {
             }
             Err(failure) => Err(failure),
             // The child has ended before it could say what is wrong: a filter kills.
-            Ok(spawned) => {
-                // SAFETY: the call writes nothing with a null pointer; the child is ours, and nobody else knows it.
-                unsafe { libc::waitpid(spawned.pid, std::ptr::null_mut(), 0) };
+            Ok(spawned) if is_killed(spawned.pid) => {
                 let source = io::Error::other("the child is killed before its program is executed");
                 Err(Failure { step: Step::Start, source })
             }
+            // It has come to its end, and could not say so: for posix_spawn(3) too an emulator makes a copy of the memory.
+            Ok(_) => Ok(()),
         }
     }
+}
+
+/// Waits for a child of ours that nobody else knows; whether a signal has ended it.
+fn is_killed(pid: i32) -> bool {
+    matches!(waitpid(Pid::from_raw(pid), None), Ok(WaitStatus::Signaled(..)))
 }

@@ -54,8 +54,8 @@ pub(super) fn spawn(prepared: &Prepared, path: &CStr, way: Way) -> Result<Spawne
     };
     let _blocked = AllBlocked::new();
     let mut born = clone(&job, &stack, way, prepared.pidfd);
-    if matches!(born, Err(libc::EMFILE | libc::ENFILE)) && prepared.pidfd {
-        // It goes without a pidfd too.
+    if matches!(born, Err(libc::EMFILE | libc::ENFILE | libc::EINVAL | libc::EPERM)) && prepared.pidfd {
+        // It goes without a pidfd too: there may be no descriptor, or a sandbox that knows no such flag.
         born = clone(&job, &stack, way, false);
     }
     let spawned = match born {

@@ -23,11 +23,12 @@ use crate::{
     exit_status::Outcome,
 };
 
-/// How often it is tried to start a job while none runs that could give back what is missing. What a job has held may
-/// come back a moment after its end: a thread that has waited for it, its output being written.
-const ATTEMPTS: u32 = 20;
-/// Between two of those.
-const PAUSE: Duration = Duration::from_millis(50);
+/// Before it is tried again to start a job while none runs: at first, and then twice as long each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// It is told then, for somebody else has what is missing.
+const TOLD_PAUSE: Duration = Duration::from_millis(160);
+/// It is given up then: after 20 seconds in all.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 impl Runner {
     pub(super) fn start(self: &Rc<Self>, value: OsString) -> Result<(), Error> {
@@ -44,7 +45,7 @@ impl Runner {
                 let (job, kept) = Job::new(child, record, started);
                 let mut state = self.state();
                 state.started = seq;
-                state.attempts = 0;
+                state.pause = Some(FIRST_PAUSE);
                 state.running.insert(seq, job);
                 drop(state);
                 kept.or_else(|error| self.lose_output(seq, &error))?;
@@ -58,17 +59,19 @@ impl Runner {
     fn refuse(self: &Rc<Self>, value: OsString, mut record: Record, error: &SpawnError) -> Result<(), Error> {
         let mut state = self.state();
         let has_fixed_program = state.plan.template.has_fixed_program();
-        let is_alone = state.running.is_empty();
-        match Refusal::new(error, has_fixed_program, !is_alone || state.attempts < ATTEMPTS) {
+        let is_working = state.is_working();
+        match Refusal::new(error, has_fixed_program, is_working || state.pause.is_some()) {
             Refusal::ForNow => {
                 state.held = Some(value);
                 state.is_short = true;
-                if !is_alone {
-                    return Ok(());
+                let Some(pause) = state.pause.filter(|_| !is_working) else { return Ok(()) };
+                // It has worked before: others of this system, or a thread that is about to end, have what is missing.
+                if pause == TOLD_PAUSE {
+                    tracing::warn!("waiting until the next job can be started: {error}");
                 }
-                state.attempts += 1;
+                state.pause = Some(2 * pause).filter(|pause| *pause <= LONGEST_PAUSE);
                 drop(state);
-                self.event_loop.call_later(PAUSE, self.once(|this, _| this.try_again())).map(drop)
+                self.event_loop.call_later(pause, self.once(|this, _| this.try_again())).map(drop)
             }
             Refusal::OfAll => {
                 state.writer.say(error.to_string());
@@ -84,8 +87,8 @@ impl Runner {
         }
     }
 
-    /// Nobody has given anything back, but somebody may have.
-    fn try_again(self: &Rc<Self>) -> Result<(), Error> {
+    /// Somebody may have given back what was missing.
+    pub(super) fn try_again(self: &Rc<Self>) -> Result<(), Error> {
         self.state().is_short = false;
         self.pump()
     }
