@@ -171,7 +171,7 @@ impl Processes for HostProcesses {
 
 fn command(program: &Program) -> Command {
     let stream = |is_pipe| if is_pipe { Stdio::Pipe } else { Stdio::Null };
-    let command = Command::new("/bin/sh")
+    let command = Command::new(&program.shell)
         .arg("-c")
         .arg(&program.script)
         .stdin(stream(program.stdin))

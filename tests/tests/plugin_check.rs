@@ -2,10 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{collections::HashSet, process::Command};
+use std::{
+    fs::{self, File},
+    io::Read,
+    process::{Command, Stdio},
+};
 
-use loophost_tests::{Ended, Plugins, binary, c_plugin, command, loop_plugins, loophost, proc, run};
-use nix::unistd::Pid;
+use loophost_tests::{
+    Ended, Plugins, Started, c_plugin, eventually, lines, loop_plugins, loophost, proc, run,
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value;
 
 /// `plugin check ARGS…`
@@ -56,56 +65,6 @@ fn shipped_plugins_and_examples_pass() {
     files.extend(built.filter_map(|file| plugins.add(Some(file))));
     for file in files {
         passes(file.to_str().unwrap());
-    }
-}
-
-/// Each broken offer, the case that finds the fault, and how it ends.
-const BROKEN: [(&str, &str, &str, &str); 18] = [
-    ("policy hangs", "plugin/constructor-works", "timed out", "did not end"),
-    ("policy exits", "plugin/constructor-works", "crashed", "ended the process with status 0"),
-    ("policy changes-folder", "plugin/constructor-keeps-folder", "failed", "the working folder: expected"),
-    ("policy ignores-signal", "plugin/constructor-keeps-signals", "failed", "signal 12 was default"),
-    ("policy wrong-order", "loop/call-soon-order", "failed", "expected [first, second], got [second, first]"),
-    ("policy loses-callback", "loop/callback-once", "failed", "were never called"),
-    ("policy leaks-descriptor", "loop/close-leaks-nothing", "failed", "descriptors are open after 100 loops"),
-    ("policy aborts", "loop/timer-order", "crashed", "killed by SIGABRT"),
-    ("policy reader-twice", "loop/reader-level-triggered", "failed", "got [ready, ready]"),
-    ("policy loses-wake-up", "loop/wakes-from-thread", "failed", "slept"),
-    ("policy early-timers", "loop/timer-not-early", "failed", "ns early"),
-    ("policy drops-inside", "loop/reader-drop-uses-loop", "failed", "Err(ErrorCode(11))"),
-    ("watcher wrong-status", "watcher/exit-status", "failed", "expected returncode 0, got 9"),
-    ("watcher reaps-by-itself", "watcher/reaped-by-host", "failed", "the host has not taken the status"),
-    ("watcher forgets", "watcher/exit-status", "failed", "in vain for the handler of process"),
-    (
-        "watcher keeps-first",
-        "watcher/replaces-handler",
-        "failed",
-        "drops of the replaced handler: expected 1",
-    ),
-    ("watcher tells-inside", "watcher/never-from-inside-add", "failed", "from inside add_child_handler"),
-    ("watcher keeps-on-close", "watcher/close-drops-handlers", "failed", "drops of the handler: expected 1"),
-];
-
-#[test]
-fn each_broken_plugin_is_found_by_the_right_case() {
-    let plugins = Plugins::of(&["loophost-fixture-broken"]);
-    let file = plugins.file("libloophost_fixture_broken.so");
-    let mut args = vec![file.to_str().unwrap(), "--timeout", "10s", "--only", "*/has-name"];
-    let cases: HashSet<_> = BROKEN.iter().map(|(_, case, ..)| *case).collect();
-    args.extend(cases.iter().flat_map(|case| ["--only", case]));
-    let (results, status) = check_json(&args);
-    assert_eq!(status, Some(1));
-    for (offer, case, expected, reason) in BROKEN {
-        let of_offer: Vec<_> = results.iter().filter(|result| result["offer"] == offer).collect();
-        let found = of_offer.iter().find(|result| result["case"] == case);
-        let found = found.unwrap_or_else(|| panic!("{offer}: no {case} in {of_offer:#?}"));
-        assert_eq!(found["result"], expected, "{offer}: {found:#}");
-        assert!(found["reason"].as_str().unwrap().contains(reason), "{offer}: {found:#}");
-        // The run has gone on. What cannot be made is checked no further.
-        let name =
-            of_offer.iter().find(|result| result["case"].as_str().unwrap().ends_with("/has-name")).unwrap();
-        let is_made = case != "plugin/constructor-works";
-        assert_eq!(name["result"], if is_made { "passed" } else { "skipped" }, "{offer}: {name:#}");
     }
 }
 
@@ -171,21 +130,6 @@ fn all_cases_run_in_one_process_too() {
 }
 
 #[test]
-fn the_report_for_people_ends_with_the_failures() {
-    let plugins = Plugins::of(&["loophost-fixture-broken"]);
-    let offer = format!("{}#wrong-order", plugins.file("libloophost_fixture_broken.so").display());
-    let ended = check(&[&offer, "--only", "loop/call-soon-order", "--only", "loop/has-name"]);
-    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
-    let expected = "
-failed loop/call-soon-order of policy wrong-order
-    must hold: callbacks run in the order in which they were given, new ones in the next turn
-    but: expected [first, second], got [second, first] (testkit event_loop/calls.rs:";
-    assert!(ended.stdout.contains(expected), "{}", ended.stdout);
-    assert!(ended.stdout.contains("\n2 cases: 1 passed, 1 failed; loaded in "), "{}", ended.stdout);
-    assert!(!ended.stdout.contains('\x1b'), "colour is for terminals");
-}
-
-#[test]
 fn the_list_runs_nothing() {
     let all = check(&["--list"]).stdout;
     for case in [
@@ -200,25 +144,178 @@ fn the_list_runs_nothing() {
     assert!(of_watcher.contains("watcher/") && !of_watcher.contains("policy/"), "{of_watcher}");
 }
 
+#[test]
+fn the_report_for_people_ends_with_the_failures() {
+    let ended = run(fault_command(
+        &broken(),
+        "wrong-order",
+        &["--only", "loop/call-soon-order", "--only", "loop/has-name"],
+    ));
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    let expected = "
+failed loop/call-soon-order of policy policy
+    must hold: callbacks run in the order in which they were given, new ones in the next turn
+    but: expected [first, second], got [second, first] (testkit event_loop/calls.rs:";
+    assert!(ended.stdout.contains(expected), "{}", ended.stdout);
+    assert!(ended.stdout.contains("\n2 cases: 1 passed, 1 failed; loaded in "), "{}", ended.stdout);
+    assert!(!ended.stdout.contains('\x1b'), "colour is for terminals");
+}
+
+#[test]
+fn what_can_only_be_made_with_options_gets_them() {
+    let plugins = broken();
+    let offer = offer(&plugins, "watcher");
+    let cases = ["--only", "watcher/has-name", "--only", "plugin/constructor-works"];
+    let without = check(&[&[&*offer], &cases[..]].concat());
+    assert_eq!(without.status.code(), Some(1));
+    for part in ["option fault is missing", "--watcher-opt KEY=VALUE gives them (fault)", "it cannot be made"]
+    {
+        assert!(without.stdout.contains(part), "{part}: {}", without.stdout);
+    }
+    let with = ["--watcher-opt", "fault=none"];
+    for more in [&with[..], &[&with[..], &["--in-process"]].concat()] {
+        let ended = check(&[&[&*offer], &cases[..], more].concat());
+        assert_eq!(ended.status.code(), Some(0), "{}{}", ended.stdout, ended.stderr);
+    }
+    for (option, part) in [("no-such=1", "has no option no-such"), ("fault", "KEY=VALUE")] {
+        let ended = check(&[&offer, "--watcher-opt", option]);
+        assert_eq!(ended.status.code(), Some(125));
+        assert!(ended.stderr.contains(part), "{}", ended.stderr);
+    }
+    let built_in = check(&["fast", "--watcher-opt", "polite=true", "--only", "watcher/leaves-others-alone"]);
+    assert_eq!(built_in.status.code(), Some(0), "{}", built_in.stdout);
+}
+
+/// Whoever reads the status must not take it for a success.
+#[test]
+fn a_report_that_is_not_read_is_no_success() {
+    let full = |args: &[&str]| {
+        let mut command = check_command(args);
+        command.stdout(File::options().write(true).open("/dev/full").unwrap());
+        command.output().unwrap()
+    };
+    let closed = |args: &[&str]| {
+        let mut command = check_command(args);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        child.wait_with_output().unwrap()
+    };
+    for args in [&["default", "--only", "loop/*"][..], &["default", "--only", "loop/*", "--json"]] {
+        for (output, reason) in [(full(args), "No space left"), (closed(args), "Broken pipe")] {
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(125), "{stderr}");
+            assert!(stderr.contains(reason) && stderr.contains("not complete"), "{stderr}");
+        }
+    }
+    // A list is not judged.
+    assert_eq!(closed(&["--list"]).status.code(), Some(0));
+}
+
+#[test]
+fn megabytes_of_output_and_a_fork_do_no_harm() {
+    let made = ["--only", "plugin/constructor-works", "--only", "loop/has-name"];
+    for fault in ["chatters", "forks"] {
+        let ended = run(fault_command(&broken(), fault, &made));
+        assert_eq!(ended.status.code(), Some(0), "{fault}: {}{}", ended.stdout, ended.stderr);
+        assert!(ended.stdout.contains("2 cases: 2 passed"), "{fault}: {}", ended.stdout);
+    }
+}
+
+/// What a case starts is killed and reaped, in whatever group it is, and does not keep the check from ending.
+#[test]
+fn what_a_case_leaves_behind_is_killed() {
+    let pids = leave_processes("leaves-processes", |command, _| {
+        let ended = run(command);
+        assert_eq!(ended.status.code(), Some(0), "{}{}", ended.stdout, ended.stderr);
+    });
+    // Nobody waits here: all of them are gone when the check is.
+    assert!(pids.len() >= 4 && pids.iter().all(|pid| proc::stat(*pid).is_none()), "{pids:?}");
+}
+
+/// A check that is ended takes all that its cases have started with it, and says by what.
+#[test]
+fn a_signal_ends_cases_and_what_they_have_started() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let pids = leave_processes("leaves-processes-and-hangs", |command, written| {
+            let started = Started::new(command);
+            eventually("processes that a case has left", || (written().len() >= 2).then_some(()));
+            started.signal(signal);
+            assert_eq!(started.wait().status.code(), Some(128 + signal as i32));
+        });
+        assert!(pids.iter().all(|pid| proc::stat(*pid).is_none()), "{signal}: {pids:?}");
+    }
+}
+
+/// The signal is not kept waiting by a reader of the report that does not read.
+#[test]
+fn a_signal_ends_a_check_whose_reader_has_stopped() {
+    let plugins = broken();
+    let mut command = fault_command(&plugins, "none", &["--json"]);
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    // So little room that the check is stuck in a write before long.
+    nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+    let mut check = command.stdout(writer).spawn().unwrap();
+    // `command` holds the other end too.
+    drop(command);
+    let pid = Pid::from_raw(check.id() as i32);
+    eventually("a check that writes to a full pipe", || {
+        let place = fs::read_to_string(format!("/proc/{pid}/syscall")).ok()?;
+        let is_write = place.split(' ').next() == Some(&libc::SYS_write.to_string());
+        (is_write && proc::stat(pid)?.state == 'S').then_some(())
+    });
+    kill(pid, Signal::SIGTERM).unwrap();
+    let status = check.wait().unwrap();
+    assert_eq!(status.code(), Some(128 + Signal::SIGTERM as i32));
+    let mut report = Vec::new();
+    reader.read_to_end(&mut report).unwrap();
+}
+
 /// A check that is killed takes the process of its case with it.
 #[test]
 fn nothing_outlives_a_check() {
-    let plugins = Plugins::of(&["loophost-fixture-broken"]);
-    let offer = format!("{}#hangs", plugins.file("libloophost_fixture_broken.so").display());
-    let mut check = command(binary());
-    check.args(["plugin", "check", &offer]);
-    let started = loophost_tests::Started::new(check);
-    let case = loophost_tests::eventually("the process of a case that hangs", || {
+    let plugins = broken();
+    let started = Started::new(fault_command(&plugins, "hangs", &[]));
+    let case = eventually("the process of a case that hangs", || {
         let children = proc::children(started.pid());
         // Its second case: the first, which loads the plugin, ends by itself.
         let hangs = |pid: Pid| {
-            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             String::from_utf8_lossy(&line).contains("constructor-works")
         };
         children.iter().map(|child| child.pid).find(|pid| hangs(*pid))
     });
-    started.signal(nix::sys::signal::Signal::SIGKILL);
-    loophost_tests::eventually("the end of the case", || {
-        proc::stat(case).is_none_or(|stat| stat.state == 'Z').then_some(())
-    });
+    started.signal(Signal::SIGKILL);
+    eventually("the end of the case", || proc::stat(case).is_none_or(|stat| stat.state == 'Z').then_some(()));
+}
+
+/// The plugin that has a fault if it is asked for one.
+fn broken() -> Plugins {
+    Plugins::of(&["loophost-fixture-broken"])
+}
+
+/// What one writes for its policy or its watcher.
+fn offer(broken: &Plugins, kind: &str) -> String {
+    format!("{}#{kind}", broken.file("libloophost_fixture_broken.so").display())
+}
+
+/// `plugin check` of its policy with a fault.
+fn fault_command(broken: &Plugins, fault: &str, args: &[&str]) -> Command {
+    let fault = format!("fault={fault}");
+    check_command(&[&[&*offer(broken, "policy"), "--policy-opt", &fault], args].concat())
+}
+
+/// Has a check whose cases leave processes behind done with, and gives the pids of those. What `check` gets tells which
+/// have been written down so far.
+fn leave_processes(fault: &str, check: impl FnOnce(Command, &dyn Fn() -> Vec<Pid>)) -> Vec<Pid> {
+    let (plugins, folder) = (broken(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("pids");
+    let pids = format!("pids={}", file.display());
+    let cases = ["--only", "plugin/constructor-works", "--only", "loop/has-name"];
+    let command = fault_command(&plugins, fault, &[&["--policy-opt", &pids], &cases[..]].concat());
+    let written = || {
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        lines(&text).map(|pid| Pid::from_raw(pid.parse().unwrap())).collect::<Vec<_>>()
+    };
+    check(command, &written);
+    written()
 }

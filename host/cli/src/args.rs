@@ -6,7 +6,10 @@ use clap::{
     Parser,
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
-use loophost::policy::{Deprecation, Profile};
+use loophost::{
+    OfferKind, Options,
+    policy::{Deprecation, Profile},
+};
 use nix::sys::signal::Signal;
 
 use crate::{
@@ -233,6 +236,31 @@ pub(crate) struct Batch {
     pub(crate) command: Vec<OsString>,
 }
 
+/// What policies and watchers are made with.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OfferOptions {
+    /// An option of the policy; may be given several times
+    #[arg(long, help_heading = CHOICES, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) policy_opt: Vec<(String, String)>,
+
+    /// An option of the watcher; may be given several times
+    #[arg(long, help_heading = CHOICES, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) watcher_opt: Vec<(String, String)>,
+}
+
+impl OfferOptions {
+    /// Those of policies, or of watchers.
+    pub(crate) fn of(&self, kind: OfferKind) -> Options {
+        let given = match kind {
+            OfferKind::Policy => &self.policy_opt,
+            OfferKind::Watcher => &self.watcher_opt,
+        };
+        let mut options = Options::new();
+        given.iter().for_each(|(key, value)| options.push(key, value));
+        options
+    }
+}
+
 /// Which policy and which watcher.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Choices {
@@ -244,13 +272,8 @@ pub(crate) struct Choices {
     #[arg(long, help_heading = CHOICES, value_name = "NAME|FILE[#NAME]")]
     pub(crate) watcher: Option<OsString>,
 
-    /// An option of the policy; may be given several times
-    #[arg(long, help_heading = CHOICES, value_name = "KEY=VALUE", value_parser = key_value)]
-    pub(crate) policy_opt: Vec<(String, String)>,
-
-    /// An option of the watcher; may be given several times
-    #[arg(long, help_heading = CHOICES, value_name = "KEY=VALUE", value_parser = key_value)]
-    pub(crate) watcher_opt: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) options: OfferOptions,
 
     /// Choose as this version of asyncio does: child watcher and deprecations
     #[arg(long, help_heading = CHOICES, value_name = "VERSION", value_parser = profile())]
@@ -284,8 +307,12 @@ Cases run on everything that the plugin offers: plugin/ on the file and on makin
 each offer, loop/ and policy/ on policies, watcher/ on watchers, subprocess/ on
 both. A case that crashes or hangs is a result, and the check goes on.
 
+A case may take a minute, and leaves nothing behind: what it has started is
+killed with it.
+
 Exit status: 0 if nothing has failed, crashed or timed out; 1 if something has;
-125 if the plugin cannot be loaded, or loophost itself failed.
+125 if the plugin cannot be loaded, or loophost itself failed: also if not all of
+the report could be written.
 
 Examples:
   loophost plugin check ./target/debug/libmine.so
@@ -312,8 +339,11 @@ pub(crate) struct Check {
     pub(crate) jobs: Option<NonZero<usize>>,
 
     /// Kill a case that takes longer, such as 90s or 2m; 1m by default
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
     pub(crate) timeout: Option<Duration>,
+
+    #[command(flatten)]
+    pub(crate) options: OfferOptions,
 
     /// Run all cases in this process, one after the other, as for a debugger; a crash or a hang ends the check
     #[arg(long, conflicts_with = "jobs")]
@@ -338,6 +368,9 @@ pub(crate) struct CheckCase {
 
     #[arg(long)]
     pub(crate) patience_ms: u64,
+
+    #[command(flatten)]
+    pub(crate) options: OfferOptions,
 }
 
 /// A length of time with units, or in seconds, as timeout(1) has it.
@@ -346,6 +379,12 @@ fn duration(text: &str) -> Result<Duration, String> {
         return Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string());
     }
     humantime::parse_duration(text).map_err(|error| format!("{error}; write 90s, 2m or 500ms"))
+}
+
+/// The same, where none at all would make no sense.
+fn some_time(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    if time.is_zero() { Err("it must be more than 0".to_owned()) } else { Ok(time) }
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

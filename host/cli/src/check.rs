@@ -9,6 +9,7 @@ mod in_process;
 mod isolated;
 mod job;
 mod plan;
+mod processes;
 mod report;
 mod result;
 mod target;
@@ -48,7 +49,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) fn run(args: &Check, common: &Args) -> Result<Outcome, Box<dyn Error>> {
     let settings = Settings::begin(common)?;
     let selection = Selection::new(&args.only)?;
-    let target = args.plugin.as_deref().map(|plugin| Target::find(plugin, &settings)).transpose()?;
+    let target =
+        args.plugin.as_deref().map(|plugin| Target::find(plugin, &args.options, &settings)).transpose()?;
     if args.list {
         return output::ended(report::list(&mut io::stdout().lock(), target.as_ref(), &selection));
     }
@@ -58,17 +60,20 @@ pub(crate) fn run(args: &Check, common: &Args) -> Result<Outcome, Box<dyn Error>
     let timeout = args.timeout.unwrap_or(TIMEOUT);
     let mut report = Report::new(args.json, is_colored(), &target);
     let mut runner: Box<dyn Runner> = if args.in_process {
-        Box::new(in_process::InProcess::new(&target, &settings, timeout))
+        Box::new(in_process::InProcess::new(&target, &settings, &args.options, timeout))
     } else {
         let jobs = args.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZero::get);
-        Box::new(Isolated::new(&target, common, jobs, timeout)?)
+        Box::new(Isolated::new(&target, isolated::flags(common, args), jobs, timeout)?)
     };
-    let printed = report.begin(plan.count()).and_then(|()| carry_out(&plan, &mut *runner, &mut report));
-    match printed.and_then(|()| report.end()) {
-        Err(error) => output::ended(Err(error)),
-        Ok(()) if report.is_success() => Ok(Outcome::Done),
-        Ok(()) => Ok(Outcome::Problem),
-    }
+    report.begin(plan.count()).map_err(unwritten)?;
+    carry_out(&plan, &mut *runner, &mut report)?;
+    report.end().map_err(unwritten)?;
+    Ok(if report.is_success() { Outcome::Done } else { Outcome::Problem })
+}
+
+/// Also if the reader has had enough, as `| head` has: whoever asks for the status is not to take it for a success.
+fn unwritten(error: io::Error) -> String {
+    format!("writing the report: {error}; it is not complete")
 }
 
 /// What runs jobs, one or several at a time.
@@ -94,22 +99,21 @@ fn carry_out(plan: &Plan, runner: &mut dyn Runner, report: &mut Report) -> Resul
             if !is_open {
                 closed.push(job.offer.clone());
             }
-            if !is_open || plan.selects(job) { report.add(job, &ended) } else { report.note(&ended) }
+            if is_open && !plan.selects(job) {
+                report.note(&ended);
+                return Ok(());
+            }
+            Ok(report.add(job, &ended).map_err(unwritten)?)
         })?;
     }
     let is_closed = |job: &Job| closed.iter().any(|offer| offer.is_none() || *offer == job.offer);
     let (shut, open): (Vec<_>, Vec<_>) = plan.others().iter().cloned().partition(is_closed);
     for job in shut {
-        report.add(
-            &job,
-            &Ended::skipped(if job.offer.is_some() && !closed.contains(&None) {
-                "it cannot be made"
-            } else {
-                "the plugin cannot be loaded"
-            }),
-        )?;
+        let is_loaded = job.offer.is_some() && !closed.contains(&None);
+        let reason = if is_loaded { "it cannot be made" } else { "the plugin cannot be loaded" };
+        report.add(&job, &Ended::skipped(reason)).map_err(unwritten)?;
     }
-    runner.run(&open, &mut |job, ended| report.add(job, &ended))
+    runner.run(&open, &mut |job, ended| Ok(report.add(job, &ended).map_err(unwritten)?))
 }
 
 fn is_colored() -> bool {

@@ -96,14 +96,14 @@ fn questions(choices: &Choices, settings: &Settings) -> Result<[Question<'static
     Ok([
         policy.asked(
             choices.policy.as_ref(),
-            ("--policy-opt", &choices.policy_opt),
+            ("--policy-opt", &choices.options.policy_opt),
             settings,
             |file| file.policy.as_ref(),
             |file| &file.policy_options,
         )?,
         watcher.asked(
             choices.watcher.as_ref(),
-            ("--watcher-opt", &choices.watcher_opt),
+            ("--watcher-opt", &choices.options.watcher_opt),
             settings,
             |file| file.watcher.as_ref(),
             |file| &file.watcher_options,

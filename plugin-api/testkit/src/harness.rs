@@ -93,6 +93,8 @@ pub enum Disturbance {
 /// A script for `sh`, and which streams are pipes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
+    /// What runs the script: `sh`, looked for in `PATH`, unless the case is about a program that there is not.
+    pub shell: String,
     /// The script.
     pub script: String,
     /// Descriptor 0 is a pipe; otherwise nothing.
@@ -106,7 +108,8 @@ pub struct Program {
 impl Program {
     /// A script with no pipes.
     pub fn new(script: impl Into<String>) -> Self {
-        Self { script: script.into(), stdin: false, stdout: false, new_session: false }
+        let shell = "sh".to_owned();
+        Self { shell, script: script.into(), stdin: false, stdout: false, new_session: false }
     }
 
     /// Lives until its standard input is closed, and then runs the script.

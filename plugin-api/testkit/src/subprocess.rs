@@ -3,7 +3,7 @@
 use std::{
     cell::RefCell,
     fs::File,
-    io::{Read, Write},
+    io::{self, Read, Write},
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
     thread,
@@ -46,6 +46,26 @@ pub(crate) const CASES: &[Case] = &[
         "subprocess/output-after-exit",
         "what a child has written can be read after its exit",
         output_after_exit,
+    ),
+    Case::subprocess(
+        "subprocess/output-of-megabytes",
+        "a child that writes more than a pipe takes waits for its reader, and loses nothing",
+        output_of_megabytes,
+    ),
+    Case::subprocess(
+        "subprocess/no-input",
+        "a child sees the end of an input that is nothing, or closed without a word",
+        no_input,
+    ),
+    Case::subprocess(
+        "subprocess/input-not-read",
+        "writing to a child that does not read is an error of the write, and the exit is told",
+        input_not_read,
+    ),
+    Case::subprocess(
+        "subprocess/not-found",
+        "a program that there is not is NOT_FOUND, and leaves no child, no descriptor and no handler",
+        not_found,
     ),
     Case::subprocess(
         "subprocess/exit-before-end-of-output",
@@ -111,9 +131,9 @@ impl<'a> SubprocessBench<'a> {
         Ok(Self { harness, event_loop, policy, _installed: installed })
     }
 
-    /// Starts a program in a callback of the loop.
+    /// Starts a program in a callback of the loop, or tries to.
     #[track_caller]
-    fn start_with(&self, program: Program, handler: Callback) -> Verdict<Box<dyn Child>> {
+    fn try_start(&self, program: Program, handler: Callback) -> Verdict<Started> {
         let started = Rc::new(RefCell::new(None::<Started>));
         let (slot, processes, event_loop) =
             (started.clone(), self.harness.processes(), self.event_loop.clone());
@@ -123,12 +143,12 @@ impl<'a> SubprocessBench<'a> {
         }))?;
         self.event_loop.turn()?;
         let started = started.borrow_mut().take();
-        Ok(started.ok_or_else(|| failed("a callback of the loop was not called"))??)
+        started.ok_or_else(|| failed("a callback of the loop was not called"))
     }
 
     #[track_caller]
     fn start(&self, program: Program, exits: &Exits) -> Verdict<Box<dyn Child>> {
-        self.start_with(program, exits.handler())
+        Ok(self.try_start(program, exits.handler())??)
     }
 
     #[track_caller]
@@ -177,7 +197,7 @@ fn in_loop_thread(bench: &SubprocessBench<'_>) -> Verdict {
         calls.add(event);
         Ok(())
     });
-    let child = bench.start_with(Program::new("exit 2"), handler)?;
+    let child = bench.try_start(Program::new("exit 2"), handler)??;
     bench.wait(&exits)?;
     bench.event_loop.turn()?;
     let seen = *seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -233,6 +253,72 @@ fn output_after_exit(bench: &SubprocessBench<'_>) -> Verdict {
     File::from(child.take_stdout().ok_or_else(|| failed("standard output is no pipe"))?)
         .read_to_string(&mut output)?;
     equal("what it has written", output.as_str(), "last words\n")?;
+    Ok(Passed)
+}
+
+/// asyncio: `test_pause_reading`, `test_communicate`.
+fn output_of_megabytes(bench: &SubprocessBench<'_>) -> Verdict {
+    const BYTES: usize = 2 << 20;
+    let exits = Exits::default();
+    let script = format!("head -c {BYTES} /dev/zero; exit 3");
+    let mut child = bench.start(Program { stdout: true, ..Program::new(script) }, &exits)?;
+    let mut stdout = File::from(child.take_stdout().ok_or_else(|| failed("standard output is no pipe"))?);
+    // It cannot have ended: nobody reads.
+    bench.event_loop.turn()?;
+    ensure!(exits.is_empty(), "the child has ended with its output unread");
+    let reader = thread::spawn(move || stdout.read_to_end(&mut Vec::new()));
+    bench.wait(&exits)?;
+    exits.expect(child.pid(), 3)?;
+    let read = reader.join().map_err(|_| failed("the reading thread panicked"))??;
+    equal("bytes read", read, BYTES)?;
+    Ok(Passed)
+}
+
+/// asyncio: `test_empty_input`, `test_devnull_input`, `test_communicate_none_input`.
+fn no_input(bench: &SubprocessBench<'_>) -> Verdict {
+    for stdin in [false, true] {
+        let exits = Exits::default();
+        let mut child = bench.start(Program { stdin, ..Program::new("cat; exit 6") }, &exits)?;
+        drop(child.take_stdin());
+        bench.wait(&exits)?;
+        exits.expect(child.pid(), 6)?;
+    }
+    Ok(Passed)
+}
+
+/// asyncio: `test_stdin_broken_pipe`, `test_communicate_ignore_broken_pipe`.
+fn input_not_read(bench: &SubprocessBench<'_>) -> Verdict {
+    let exits = Exits::default();
+    let mut child = bench.start(Program { stdin: true, ..Program::new("exit 4") }, &exits)?;
+    bench.wait(&exits)?;
+    let mut stdin = File::from(child.take_stdin().ok_or_else(|| failed("standard input is no pipe"))?);
+    let written = stdin.write(b"nobody reads this").map_err(|error| error.kind());
+    equal("a write to a child that has ended", written, Err(io::ErrorKind::BrokenPipe))?;
+    exits.expect(child.pid(), 4)?;
+    Ok(Passed)
+}
+
+/// asyncio: `test_popen_error`, `test_popen_error_with_stdin_pipe`.
+fn not_found(bench: &SubprocessBench<'_>) -> Verdict {
+    // The first spawn may leave what a process needs once.
+    let first = Exits::default();
+    bench.start(Program::new("exit 0"), &first)?;
+    bench.wait(&first)?;
+    let before = bench.harness.system_state()?;
+    for stdin in [false, true] {
+        let exits = Exits::default();
+        let program =
+            Program { shell: "/no/such/program".into(), stdin, stdout: stdin, ..Program::new("exit 0") };
+        let started = bench.try_start(program, exits.handler())?;
+        refused("a program that there is not", started, ErrorCode::NOT_FOUND)?;
+        equal("drops of the handler", exits.drops.len(), 1)?;
+        ensure!(exits.is_empty(), "the handler was called for a child that never was");
+    }
+    let after = bench.harness.system_state()?;
+    // Those of the first one may have been closed only now.
+    let (descriptors, before_it) = (after.descriptors.len(), before.descriptors.len());
+    ensure!(descriptors <= before_it, "{descriptors} descriptors are open, {before_it} were before");
+    ensure!(after.children.len() <= before.children.len(), "there are children: {:?}", after.children);
     Ok(Passed)
 }
 

@@ -9,6 +9,7 @@ use std::{
     io::{self, Write},
     os::fd::AsFd,
     path::Path,
+    process,
     time::{Duration, Instant},
 };
 
@@ -33,6 +34,9 @@ use crate::{
     settings::{self, Settings},
 };
 
+/// What a case may write to any one file.
+const OUTPUT: u64 = 256 << 20;
+
 /// What the process tells the one that has started it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Told {
@@ -46,6 +50,9 @@ pub(crate) fn run(args: &CheckCase, common: &Args) -> Result<Outcome, Box<dyn Er
     dup2_stdout(io::stderr())?;
     // A crash is a result; nobody wants to debug it from here.
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    // What is printed goes to a file.
+    setrlimit(Resource::RLIMIT_FSIZE, OUTPUT, OUTPUT)?;
+    let me = process::id();
     let settings = Settings::begin(common)?;
     let case = case(&args.case).ok_or_else(|| format!("{}: there is no such case", args.case))?;
     let path = (args.plugin != BUILT_IN).then_some(Path::new(&args.plugin));
@@ -53,8 +60,12 @@ pub(crate) fn run(args: &CheckCase, common: &Args) -> Result<Outcome, Box<dyn Er
         settings::refuse_if_secure("a path")?;
     }
     let harness = HostHarness::with_patience(Duration::from_millis(args.patience_ms));
-    let under_test = UnderTest::new(&harness, path, &settings.trust);
+    let under_test = UnderTest::new(&harness, path, &settings.trust, &args.options);
     let ended = run_timed(&under_test, &Job { case, offer: args.offer.clone() });
+    if process::id() != me {
+        // The plugin has forked, and this is not the process that is asked.
+        return Ok(Outcome::Failed);
+    }
     let Ended { verdict, reason, load_time, .. } = ended;
     serde_json::to_writer(&mut result, &Told { verdict, reason, load_time })?;
     result.flush()?;

@@ -15,7 +15,7 @@ use std::{
 
 use loophost::{
     Callback, HandleId, LoopHandle, policy,
-    process::{self, Child, Command, Stdio},
+    process::{self, Command, Stdio},
 };
 use nix::sys::signal::Signal;
 
@@ -23,18 +23,24 @@ use super::{
     Each, Runner,
     child::Told,
     job::Job,
+    processes::Processes,
     result::{Ended, Verdict},
     target::Target,
 };
-use crate::{args::Args, death_signal};
+use crate::{
+    args::{Args, Check, OfferOptions},
+    death_signal,
+};
 
 /// What is kept of what a case writes to standard error.
 const OUTPUT: u64 = 2048;
 
 pub(super) struct Isolated {
     event_loop: LoopHandle,
+    processes: Processes,
     program: PathBuf,
-    common: Vec<OsString>,
+    /// The flags that hold for every case.
+    flags: Vec<OsString>,
     target: OsString,
     /// What cases get when loophost is killed.
     death_signal: Option<i32>,
@@ -44,7 +50,6 @@ pub(super) struct Isolated {
 
 /// The process of a case.
 struct Running {
-    child: Child,
     started: Instant,
     timer: HandleId,
     timed_out: bool,
@@ -64,7 +69,7 @@ struct News {
 impl Isolated {
     pub(super) fn new(
         target: &Target,
-        common: &Args,
+        flags: Vec<OsString>,
         jobs: usize,
         timeout: Duration,
     ) -> Result<Self, Box<dyn Error>> {
@@ -72,10 +77,12 @@ impl Isolated {
         // Processes are started between two turns, where no loop runs.
         policy::get_event_loop_policy().get_child_watcher()?.attach_loop(Some(event_loop.clone()))?;
         let program = env::current_exe()?;
+        let processes = Processes::new()?;
         Ok(Self {
             event_loop,
+            processes,
             program,
-            common: flags(common),
+            flags,
             target: target.argument(),
             death_signal: death_signal::find("cases"),
             jobs,
@@ -91,9 +98,9 @@ impl Isolated {
     fn start(&self, number: usize, job: &Job, news: &Rc<RefCell<News>>) -> Result<Running, Box<dyn Error>> {
         let (result, output) = (tempfile::tempfile()?, tempfile::tempfile()?);
         let mut command = Command::new(&self.program)
-            .args(&self.common)
-            .args(["plugin", "check-case", "--case", job.case.name(), "--patience-ms"])
-            .arg(self.patience().as_millis().to_string())
+            .args(&self.flags)
+            .args(["--case", job.case.name(), "--patience-ms"])
+            .arg(u64::try_from(self.patience().as_millis()).unwrap_or(u64::MAX).to_string())
             .stdin(Stdio::Null)
             .stdout(Stdio::Fd(result.try_clone()?.into()))
             .stderr(Stdio::Fd(output.try_clone()?.into()))
@@ -110,8 +117,7 @@ impl Isolated {
             exits.borrow_mut().exited.push((number, event.result));
             Ok(())
         });
-        let started = Instant::now();
-        let child = process::subprocess_exec(&self.event_loop, command.arg("--").arg(&self.target), on_exit)?;
+        let command = command.arg("--").arg(&self.target);
         let late = news.clone();
         let timer = self.event_loop.call_later(
             self.timeout,
@@ -120,7 +126,14 @@ impl Isolated {
                 Ok(())
             }),
         )?;
-        Ok(Running { child, started, timer, timed_out: false, result, output })
+        let running = Running { started: Instant::now(), timer, timed_out: false, result, output };
+        if let Err(error) =
+            self.processes.start(number, || process::subprocess_exec(&self.event_loop, command, on_exit))
+        {
+            self.event_loop.cancel(timer)?;
+            return Err(error.into());
+        }
+        Ok(running)
     }
 }
 
@@ -128,12 +141,18 @@ impl Runner for Isolated {
     fn run(&mut self, jobs: &[Job], each: &mut Each<'_>) -> Result<(), Box<dyn Error>> {
         let news = Rc::new(RefCell::new(News::default()));
         let mut running = HashMap::<usize, Running>::new();
-        let mut waiting = jobs.iter().enumerate();
+        let mut waiting = jobs.iter().enumerate().peekable();
         loop {
             while running.len() < self.jobs
-                && let Some((number, job)) = waiting.next()
+                && let Some((number, job)) = waiting.peek()
             {
-                running.insert(number, self.start(number, job, &news)?);
+                match self.start(*number, job, &news) {
+                    Ok(process) => running.insert(*number, process),
+                    // Those that run give back what there is too little of.
+                    Err(_) if !running.is_empty() => break,
+                    Err(error) => return Err(error),
+                };
+                waiting.next();
             }
             if running.is_empty() {
                 return Ok(());
@@ -142,6 +161,7 @@ impl Runner for Isolated {
             let News { exited, late } = news.take();
             // An exit that is known counts, however late it is.
             for (number, returncode) in exited {
+                self.processes.ended(number);
                 let Some(process) = running.remove(&number) else { continue };
                 self.event_loop.cancel(process.timer)?;
                 each(&jobs[number], process.ended(returncode, self.timeout)?)?;
@@ -149,8 +169,7 @@ impl Runner for Isolated {
             for number in late {
                 let Some(process) = running.get_mut(&number) else { continue };
                 process.timed_out = true;
-                // It fails if the process is gone already, and then its exit is about to be told.
-                let _ = process.child.send_signal_to_group(Signal::SIGKILL as i32);
+                self.processes.kill(number);
             }
         }
     }
@@ -194,7 +213,7 @@ fn last(output: &mut File) -> io::Result<String> {
 }
 
 /// The flags that hold for the processes of the cases too.
-fn flags(common: &Args) -> Vec<OsString> {
+pub(super) fn flags(common: &Args, check: &Check) -> Vec<OsString> {
     let mut flags = Vec::new();
     if let Some(filter) = &common.log {
         flags.extend(["--log".into(), filter.to_string().into()]);
@@ -204,6 +223,11 @@ fn flags(common: &Args) -> Vec<OsString> {
     }
     if let Some(config) = &common.config {
         flags.extend(["--config".into(), config.into()]);
+    }
+    flags.extend(["plugin", "check-case"].map(OsString::from));
+    let OfferOptions { policy_opt, watcher_opt } = &check.options;
+    for (flag, options) in [("--policy-opt", policy_opt), ("--watcher-opt", watcher_opt)] {
+        flags.extend(options.iter().flat_map(|(key, value)| [flag.into(), format!("{key}={value}").into()]));
     }
     flags
 }

@@ -61,7 +61,7 @@ impl Report {
         Self { json, color, title, width, bad: Vec::new(), counts: [0; 5], load_time: None }
     }
 
-    pub(super) fn begin(&self, count: usize) -> Result<(), Box<dyn Error>> {
+    pub(super) fn begin(&self, count: usize) -> io::Result<()> {
         if !self.json {
             writeln!(io::stdout().lock(), "{}: {}", self.title, plural(count, "case"))?;
         }
@@ -69,19 +69,18 @@ impl Report {
     }
 
     /// What is not shown may tell the time of loading all the same.
-    pub(super) fn note(&mut self, ended: &Ended) -> Result<(), Box<dyn Error>> {
+    pub(super) fn note(&mut self, ended: &Ended) {
         self.load_time = ended.load_time.or(self.load_time);
-        Ok(())
     }
 
-    pub(super) fn add(&mut self, job: &Job, ended: &Ended) -> Result<(), Box<dyn Error>> {
-        self.note(ended)?;
+    pub(super) fn add(&mut self, job: &Job, ended: &Ended) -> io::Result<()> {
+        self.note(ended);
         for (count, verdict) in self.counts.iter_mut().zip(Verdict::ALL) {
             *count += usize::from(verdict == ended.verdict);
         }
         let mut out = io::stdout().lock();
         if self.json {
-            serde_json::to_writer(&mut out, &line(job, ended)).map_err(io::Error::from)?;
+            serde_json::to_writer(&mut out, &line(job, ended))?;
             writeln!(out)?;
         } else {
             writeln!(out, "{}", self.human(job, ended))?;
@@ -116,7 +115,7 @@ impl Report {
         format!("\x1b[{code}m{text}\x1b[0m")
     }
 
-    pub(super) fn end(&self) -> Result<(), Box<dyn Error>> {
+    pub(super) fn end(&self) -> io::Result<()> {
         if self.json {
             return Ok(());
         }

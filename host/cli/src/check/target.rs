@@ -13,7 +13,10 @@ use loophost::{
 };
 
 use super::job::OfferName;
-use crate::settings::{self, Settings};
+use crate::{
+    args::OfferOptions,
+    settings::{self, Settings},
+};
 
 /// A plugin file, or a built-in.
 #[derive(Debug)]
@@ -29,13 +32,22 @@ impl Target {
     /// Finds what one writes after `plugin check`.
     ///
     /// # Errors
-    /// There is no such plugin, it may not be loaded, or it has no such offer.
-    pub(super) fn find(written: &OsStr, settings: &Settings) -> Result<Self, Box<dyn Error>> {
+    /// There is no such plugin, it may not be loaded, or it has no such offer or option.
+    pub(super) fn find(
+        written: &OsStr,
+        options: &OfferOptions,
+        settings: &Settings,
+    ) -> Result<Self, Box<dyn Error>> {
         let built_in: Vec<_> = builtin::POLICIES.into_iter().chain(builtin::WATCHERS).collect();
         let reference = Reference::parse(written, &built_in)?;
         let (path, wanted) = match reference.target {
             Where::BuiltIn(name) => {
-                return Self::new(None, builtin::plugin().metadata().clone(), Some(&name));
+                let built_in = builtin::plugin();
+                let target = Self::new(None, built_in.metadata().clone(), Some(&name))?;
+                for OfferName { kind, name } in &target.offers {
+                    built_in.offer_for(*kind, Some(name), &options.of(*kind))?;
+                }
+                return Ok(target);
             }
             Where::Path(path) => {
                 settings::refuse_if_secure("a path")?;
@@ -45,7 +57,11 @@ impl Target {
         };
         let inspected = plugin::inspect(&path)?;
         inspected.check_trust(&settings.trust).and_then(|()| inspected.check())?;
-        Self::new(Some(path.canonicalize()?), inspected.metadata, wanted.as_deref())
+        let target = Self::new(Some(path.canonicalize()?), inspected.metadata.clone(), wanted.as_deref())?;
+        for OfferName { kind, name } in &target.offers {
+            inspected.offer_for(*kind, Some(name), &options.of(*kind))?;
+        }
+        Ok(target)
     }
 
     fn new(path: Option<PathBuf>, metadata: Metadata, wanted: Option<&str>) -> Result<Self, Box<dyn Error>> {

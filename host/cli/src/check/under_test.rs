@@ -7,21 +7,28 @@ use loophost::{
     plugin::{self, LoadError, OfferError, OfferErrorKind, Plugin, Trust},
     testing::HostHarness,
 };
-use loophost_testkit::{Outcome, PluginFile, Subject};
+use loophost_testkit::{MADE, Outcome, PluginFile, Subject};
 
-use super::job::Job;
+use super::job::{Job, OfferName};
+use crate::args::OfferOptions;
 
 /// A plugin in the process of a case.
 pub(super) struct UnderTest<'a> {
     harness: &'a HostHarness,
     path: Option<&'a Path>,
     trust: &'a Trust,
+    options: &'a OfferOptions,
 }
 
 impl<'a> UnderTest<'a> {
     /// `path` is that of the file; `None`: the built-ins.
-    pub(super) fn new(harness: &'a HostHarness, path: Option<&'a Path>, trust: &'a Trust) -> Self {
-        Self { harness, path, trust }
+    pub(super) fn new(
+        harness: &'a HostHarness,
+        path: Option<&'a Path>,
+        trust: &'a Trust,
+        options: &'a OfferOptions,
+    ) -> Self {
+        Self { harness, path, trust, options }
     }
 
     /// The plugin, loaded.
@@ -39,8 +46,8 @@ impl<'a> UnderTest<'a> {
     pub(super) fn run(&self, job: &Job) -> Result<Outcome, LoadError> {
         let Some(offer) = &job.offer else { return Ok(job.case.run(self.harness, &Subject::Plugin(self))) };
         let plugin = self.plugin()?;
-        let (name, options) = (Some(&*offer.name), Options::new());
-        Ok(match offer.kind {
+        let (name, options) = (Some(&*offer.name), self.options.of(offer.kind));
+        let outcome = match offer.kind {
             OfferKind::Policy => {
                 // Made before, so that what it does is not taken for the plugin's doing.
                 let base = self.harness.default_policy();
@@ -54,6 +61,12 @@ impl<'a> UnderTest<'a> {
                 };
                 job.case.run(self.harness, &Subject::ChildWatcher(&make))
             }
+        };
+        Ok(match outcome {
+            Outcome::Failed(reason) if job.case.name() == MADE && options.is_empty() => {
+                Outcome::Failed(format!("{reason}{}", hint(plugin, offer)))
+            }
+            other => other,
         })
     }
 }
@@ -86,6 +99,20 @@ impl PluginFile for UnderTest<'_> {
         }
         .map_err(reason)
     }
+}
+
+/// What may be missing where nothing could be made.
+fn hint(plugin: &Plugin, OfferName { kind, name }: &OfferName) -> String {
+    let known = plugin.offer(*kind, Some(name)).map(|offer| &*offer.options).unwrap_or_default();
+    let keys: Vec<_> = known.iter().map(|option| &*option.key).collect();
+    if keys.is_empty() {
+        return String::new();
+    }
+    format!(
+        "\nit takes options, and got none: --{}-opt KEY=VALUE gives them ({})",
+        kind.as_str(),
+        keys.join(", ")
+    )
 }
 
 fn other(error: LoadError) -> Error {

@@ -50,6 +50,11 @@ pub(super) const CASES: &[Case] = &[
         inactive_refuses_spawn,
     ),
     Case::child_watcher(
+        "watcher/active-without-loop",
+        "a watcher that says that it is active with no loop at all takes a child, and tells of it",
+        active_without_loop,
+    ),
+    Case::child_watcher(
         "watcher/add-without-loop",
         "a child added with no loop at all is refused, or reported as soon as there is a loop; never half of it",
         add_without_loop,
@@ -170,6 +175,22 @@ fn inactive_refuses_spawn(bench: &WatcherBench<'_>) -> Verdict {
         return Err(skipped("it is active with no loop at all"));
     }
     refused("begin_spawn while not active", watcher.begin_spawn(), ErrorCode::INACTIVE)?;
+    Ok(Passed)
+}
+
+fn active_without_loop(bench: &WatcherBench<'_>) -> Verdict {
+    let (watcher, exits, other) = (bench.detached()?, Exits::default(), bench.event_loop()?);
+    if !watcher.is_active() {
+        return Err(skipped("it is active with a loop only"));
+    }
+    let token = watcher.begin_spawn()?;
+    let mut child = watcher.spawn_stranger(&Program::waiting("exit 4"))?;
+    watcher.add_child_handler(child.pid(), child.pidfd(), exits.handler())?;
+    watcher.end_spawn(token, child.pid())?;
+    drop(child.take_stdin());
+    // A loop that the watcher does not know, for the time to pass.
+    other.turns_until("the handler, with no loop at all", || !exits.is_empty())?;
+    exits.expect(child.pid(), 4)?;
     Ok(Passed)
 }
 

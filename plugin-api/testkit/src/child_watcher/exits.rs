@@ -1,12 +1,14 @@
 //! Exits: each is reported once, with the right returncode.
 
-use loophost_plugin_api::ErrorCode;
+use std::mem;
+
+use loophost_plugin_api::{Error, ErrorCode};
 
 use super::WatcherBench;
 use crate::{
     Case, Program, Verdict,
     exits::Exits,
-    verdict::{Passed, ensure, equal, refused},
+    verdict::{Passed, ensure, equal, failed, refused, skipped},
 };
 
 pub(super) const CASES: &[Case] = &[
@@ -46,6 +48,11 @@ pub(super) const CASES: &[Case] = &[
         already_dead,
     ),
     Case::child_watcher("watcher/without-pidfd", "a child is watched without a pidfd too", without_pidfd),
+    Case::child_watcher(
+        "watcher/lent-pidfd",
+        "the pidfd is lent: it is as open after the exit as it was before",
+        lent_pidfd,
+    ),
     Case::child_watcher(
         "watcher/many-children",
         "a hundred children at once are all reported, each with its own status",
@@ -166,6 +173,26 @@ fn without_pidfd(bench: &WatcherBench<'_>) -> Verdict {
     drop(child.take_stdin());
     watcher.wait_for(&*child, &exits)?;
     exits.expect(child.pid(), 6)?;
+    Ok(Passed)
+}
+
+fn lent_pidfd(bench: &WatcherBench<'_>) -> Verdict {
+    let (watcher, exits) = (bench.watcher()?, Exits::default());
+    let mut child = watcher.spawn(&Program::waiting("exit 6"))?;
+    let Ok(lent @ 0..) = i32::try_from(child.pidfd()) else {
+        return Err(skipped("there are no pidfds here"));
+    };
+    let open_for = || Ok::<_, Error>(bench.harness.system_state()?.descriptors.remove(&lent));
+    let before = open_for()?;
+    watcher.add(&*child, &exits)?;
+    drop(child.take_stdin());
+    watcher.wait_for(&*child, &exits)?;
+    let after = open_for()?;
+    if after != before {
+        // Its owner would close whatever has the number now, or die of it.
+        mem::forget(child);
+        return Err(failed(format!("the descriptor that it was lent was {before:?}, and is {after:?}")));
+    }
     Ok(Passed)
 }
 

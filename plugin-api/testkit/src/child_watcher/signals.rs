@@ -8,6 +8,11 @@ use crate::{
 
 pub(super) const CASES: &[Case] = &[
     Case::child_watcher(
+        "watcher/keeps-signals",
+        "a watcher at work leaves the mask and the dispositions of signals alone; SIGCHLD's is the host's",
+        keeps_signals,
+    ),
+    Case::child_watcher(
         "watcher/sigchld-ignored",
         "with SIGCHLD ignored by somebody else children are reported, if only with 255",
         sigchld_ignored,
@@ -23,6 +28,22 @@ pub(super) const CASES: &[Case] = &[
         sigchld_handler_replaced,
     ),
 ];
+
+fn keeps_signals(bench: &WatcherBench<'_>) -> Verdict {
+    // Without SIGCHLD's disposition: the host has changed it if the watcher wants to be told of it.
+    let signals = || -> Verdict<_> {
+        let mut state = bench.harness.system_state()?;
+        state.signals.remove(&format!("signal {SIGCHLD}"));
+        Ok(state)
+    };
+    let before = signals()?;
+    let watcher = bench.watcher()?;
+    watcher.settle()?;
+    signals()?.same_signals(&before)?;
+    watcher.close()?;
+    signals()?.same_signals(&before)?;
+    Ok(Passed)
+}
 
 /// asyncio: 255 in Threaded and Pidfd, the right code in Safe, which ends the ignoring.
 fn sigchld_ignored(bench: &WatcherBench<'_>) -> Verdict {

@@ -134,6 +134,13 @@ fn reader_and_writer(bench: &LoopBench<'_>) -> Verdict {
     ensure!(!event_loop.remove_writer(fd(&near))?, "remove_writer of none: expected false");
     event_loop.turn()?;
     record.expect([])?;
+    // The other way round.
+    event_loop.add_reader(fd(&near), record.repeat("reader"))?;
+    event_loop.add_writer(fd(&near), record.repeat("writer"))?;
+    ensure!(event_loop.remove_reader(fd(&near))?, "remove_reader: expected true");
+    event_loop.turn()?;
+    record.expect(["writer"])?;
+    ensure!(event_loop.remove_writer(fd(&near))?, "remove_writer: expected true");
     Ok(Passed)
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use loophost_plugin_api::{Callback, LoopHandle, host};
+use loophost_plugin_api::{Callback, LoopHandle, Stat, host};
 
 use super::LoopBench;
 use crate::{
@@ -23,6 +23,12 @@ pub(super) const CASES: &[Case] = &[
         "loop/turn-ends",
         "a callback that calls itself again for ever lets turns end, and others have theirs",
         turn_ends,
+    ),
+    Case::event_loop("loop/sleeps", "a loop with nothing to do makes no turns until its next timer", sleeps),
+    Case::event_loop(
+        "loop/keeps-signals",
+        "a loop that is made, used and closed leaves the mask and the dispositions of signals alone",
+        keeps_signals,
     ),
     Case::event_loop(
         "loop/run-in-run-refused",
@@ -87,6 +93,31 @@ fn turn_ends(bench: &LoopBench<'_>) -> Verdict {
     event_loop.call_at(0, record.callback("timer"))?;
     event_loop.turn()?;
     record.expect(["again", "again", "other", "timer"])?;
+    Ok(Passed)
+}
+
+fn sleeps(bench: &LoopBench<'_>) -> Verdict {
+    /// A turn may end a little early, as where the kernel counts in milliseconds.
+    const TURNS: u64 = 20;
+    let event_loop = bench.event_loop()?;
+    let before = event_loop.requires_stat(Stat::TURNS, "TURNS")?;
+    event_loop.call_later(Duration::from_millis(50), event_loop.stopper())?;
+    event_loop.run("a timer of 50 ms")?;
+    let turns = event_loop.requires_stat(Stat::TURNS, "TURNS")? - before;
+    ensure!(turns <= TURNS, "{turns} turns until a timer of 50 ms: expected at most {TURNS}");
+    Ok(Passed)
+}
+
+fn keeps_signals(bench: &LoopBench<'_>) -> Verdict {
+    let before = bench.harness.system_state()?;
+    let (event_loop, record) = (bench.event_loop()?, Record::default());
+    event_loop.call_soon(record.callback("soon"))?;
+    event_loop.call_soon_threadsafe(record.callback("threadsafe"))?;
+    event_loop.call_at(0, record.callback("timer"))?;
+    event_loop.turn()?;
+    bench.harness.system_state()?.same_signals(&before)?;
+    event_loop.close()?;
+    bench.harness.system_state()?.same_signals(&before)?;
     Ok(Passed)
 }
 
