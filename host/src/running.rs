@@ -3,12 +3,16 @@
 //! It lives in the host because each plugin file has thread-locals of its own. A forked child sees none: the
 //! loop that its thread ran belongs to the parent.
 
+#[cfg(feature = "async")]
+use std::{cell::OnceCell, sync::Arc};
 use std::{
     cell::RefCell,
     mem,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
+#[cfg(feature = "async")]
+use crate::executor::Executor;
 use crate::{
     Error, ErrorCode, LoopHandle,
     sys::{fork_mark, thread},
@@ -20,6 +24,9 @@ struct Running {
     event_loop: LoopHandle,
     /// The process that it runs in, as [`fork_mark::generation`] numbers them.
     generation: u64,
+    /// Its tasks, once there are any.
+    #[cfg(feature = "async")]
+    executor: OnceCell<Arc<Executor>>,
 }
 
 impl Running {
@@ -62,7 +69,13 @@ pub(crate) fn enter(event_loop: &LoopHandle) -> Result<u64, Error> {
     }
     static NEXT_TOKEN: AtomicU64 = AtomicU64::new(1);
     let token = NEXT_TOKEN.fetch_add(1, Relaxed);
-    let running = Running { token, event_loop: event_loop.clone(), generation: fork_mark::generation() };
+    let running = Running {
+        token,
+        event_loop: event_loop.clone(),
+        generation: fork_mark::generation(),
+        #[cfg(feature = "async")]
+        executor: OnceCell::new(),
+    };
     let parents = SLOT.try_with(|slot| slot.0.replace(Some(running))).map_err(|_| thread_ends())?;
     if let Some(parents) = parents {
         parents.end();
@@ -88,12 +101,32 @@ pub(crate) fn leave(token: u64) -> Result<(), Error> {
 
 /// The loop that runs in this thread, in this process.
 pub(crate) fn current() -> Option<LoopHandle> {
-    SLOT.try_with(|slot| {
-        let running = slot.0.borrow();
-        running.as_ref().filter(|running| running.is_here()).map(|running| running.event_loop.clone())
+    with(|running| running.event_loop.clone())
+}
+
+/// Whether this very loop runs in this thread, in this process.
+#[cfg(feature = "async")]
+pub(crate) fn is_running(event_loop: &LoopHandle) -> bool {
+    with(|running| running.event_loop.same(event_loop)).unwrap_or(false)
+}
+
+/// The tasks of the loop that runs in this thread.
+#[cfg(feature = "async")]
+pub(crate) fn executor() -> Option<Arc<Executor>> {
+    with(|running| {
+        let executor = || Arc::new(Executor::new(running.event_loop.clone()));
+        running.executor.get_or_init(executor).clone()
     })
-    .ok()
-    .flatten()
+}
+
+/// Makes these the tasks of the loop that runs in this thread, if it has none yet.
+#[cfg(feature = "async")]
+pub(crate) fn set_executor(executor: &Arc<Executor>) {
+    with(|running| running.executor.get_or_init(|| executor.clone()).clone());
+}
+
+fn with<R>(f: impl FnOnce(&Running) -> R) -> Option<R> {
+    SLOT.try_with(|slot| slot.0.borrow().as_ref().filter(|running| running.is_here()).map(f)).ok().flatten()
 }
 
 #[cold]
