@@ -1,16 +1,18 @@
 //! The tasks of an event loop while it runs: who they are, and how one that was woken gets its turn.
 //!
-//! There is no queue here. A task that is to run is one `call_soon` of its loop, without an allocation; one that is woken
-//! from elsewhere is one `call_soon_threadsafe`. A loop that refuses, because it is closed, drops the callback and with
-//! it the task.
+//! Tasks that are woken in the loop's own thread wait in a queue of that run ([`Queue`]); one `call_soon` gives all of
+//! them their turn, in the order of their waking. One that is woken from elsewhere is one `call_soon_threadsafe`. A loop that
+//! refuses, because it is closed, drops the callback and with it the task.
 
 use std::{
+    cell::{Cell, RefCell},
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Weak,
         atomic::{
-            AtomicUsize,
-            Ordering::{Acquire, Release},
+            AtomicU64, AtomicUsize,
+            Ordering::{Acquire, Relaxed, Release},
         },
     },
     task::Waker,
@@ -19,7 +21,7 @@ use std::{
 use async_task::{Builder, FallibleTask, Runnable, Task};
 use slab::Slab;
 
-use crate::{Callback, LoopHandle, process::lock, running};
+use crate::{Callback, Error, LoopHandle, process::lock, running};
 
 /// The tasks of one loop.
 pub(crate) struct Executor {
@@ -32,11 +34,12 @@ pub(crate) struct Executor {
 #[derive(Default)]
 struct Tasks {
     members: Slab<Member>,
-    /// The number of the next member.
-    next: u64,
     /// Whether whoever comes is aborted at once.
     closing: bool,
 }
+
+/// The number of the next task in this process.
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// A task that is not over yet.
 struct Member {
@@ -45,7 +48,7 @@ struct Member {
     aborted: bool,
 }
 
-/// Names a task in its executor; not given twice.
+/// Names a task; not given twice.
 #[derive(Clone, Copy)]
 struct Key {
     index: usize,
@@ -62,8 +65,22 @@ pub(crate) struct Membership {
 pub(crate) type Output<T> = FallibleTask<T, Membership>;
 
 impl Executor {
-    pub(crate) fn new(event_loop: LoopHandle) -> Self {
-        Self { event_loop, tasks: Mutex::default(), aborted: AtomicUsize::new(0) }
+    /// That of a loop which this thread runs, or is about to: the same as long as somebody holds it, as each task does.
+    pub(crate) fn of(event_loop: &LoopHandle) -> Arc<Self> {
+        thread_local! {
+            static KNOWN: RefCell<Vec<Weak<Executor>>> = const { RefCell::new(Vec::new()) };
+        }
+        KNOWN.with_borrow_mut(|known| {
+            known.retain(|executor| executor.strong_count() != 0);
+            let same = |executor: &Arc<Self>| executor.event_loop.same(event_loop);
+            known.iter().filter_map(Weak::upgrade).find(same).unwrap_or_else(|| {
+                let event_loop = event_loop.clone();
+                let fresh =
+                    Arc::new(Self { event_loop, tasks: Mutex::default(), aborted: AtomicUsize::new(0) });
+                known.push(Arc::downgrade(&fresh));
+                fresh
+            })
+        })
     }
 
     /// Makes a task of a future that any thread may wake, and asks for its first turn.
@@ -93,12 +110,11 @@ impl Executor {
         make: impl FnOnce(Membership, Leave) -> (Runnable<Membership>, Task<T, Membership>),
     ) -> (Output<T>, Membership) {
         let mut tasks = lock(&self.tasks);
-        let number = tasks.next;
-        tasks.next += 1;
+        let number = NEXT_NUMBER.fetch_add(1, Relaxed);
         let aborted = tasks.closing;
         let entry = tasks.members.vacant_entry();
         let key = Key { index: entry.key(), number };
-        let (runnable, task) = make(self.membership(key), Leave(self.membership(key)));
+        let (runnable, task) = make(self.membership(key), Leave(key));
         entry.insert(Member { number, waker: runnable.waker(), aborted });
         if aborted {
             self.aborted.fetch_add(1, Release);
@@ -110,14 +126,10 @@ impl Executor {
 
     /// Has the loop call something soon, from whatever thread this is. A loop that cannot drops it.
     pub(crate) fn call(&self, callback: Callback) {
-        let event_loop = &self.event_loop;
-        let given = if running::is_running(event_loop) {
-            event_loop.call_soon(callback)
+        if running::is_running(&self.event_loop) {
+            call_here(&self.event_loop, callback);
         } else {
-            event_loop.call_soon_threadsafe(callback)
-        };
-        if let Err(error) = given {
-            tracing::debug!("{}: a task ends, for no more callbacks are taken: {error}", event_loop.name());
+            call_from_elsewhere(&self.event_loop, callback);
         }
     }
 
@@ -139,6 +151,23 @@ impl Executor {
         };
         wakers.iter().for_each(Waker::wake_by_ref);
         !wakers.is_empty()
+    }
+
+    fn leave(&self, key: Key) {
+        let mut tasks = lock(&self.tasks);
+        if tasks.members.get(key.index).is_none_or(|member| member.number != key.number) {
+            return;
+        }
+        let member = tasks.members.remove(key.index);
+        let is_last = tasks.closing && tasks.members.is_empty();
+        drop(tasks);
+        if member.aborted {
+            self.aborted.fetch_sub(1, Release);
+        }
+        if is_last {
+            // It runs, for this is one of its turns.
+            let _ = self.event_loop.stop();
+        }
     }
 
     /// Marks a task as aborted; it finds out when it is woken.
@@ -174,24 +203,13 @@ impl Membership {
         let mut tasks = lock(&self.executor.tasks);
         tasks.members.get_mut(self.key.index).filter(|member| member.number == self.key.number).map(f)
     }
-
-    fn leave(&self) {
-        let mut tasks = lock(&self.executor.tasks);
-        let member = tasks.members.try_remove(self.key.index);
-        let is_last = tasks.closing && tasks.members.is_empty();
-        drop(tasks);
-        if member.is_some_and(|member| member.aborted) {
-            self.executor.aborted.fetch_sub(1, Release);
-        }
-        if is_last {
-            // A loop that is closed already has no run to end.
-            let _ = self.executor.event_loop.stop();
-        }
-    }
 }
 
 /// Takes a task off the list when its future has been dropped.
-struct Leave(Membership);
+///
+/// That happens in a turn of the loop, whose executor is at hand there, or because the loop is closed and nobody looks at
+/// the list any more.
+struct Leave(Key);
 
 impl Leave {
     async fn after<F: Future>(self, future: F) -> F::Output {
@@ -203,20 +221,88 @@ impl Leave {
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        self.0.leave();
+        running::with_executor(|executor| executor.leave(self.0));
     }
 }
 
-/// Gives a task that was woken its turn.
-fn schedule(runnable: Runnable<Membership>) {
-    let executor = runnable.metadata().executor.clone();
-    let turn = Callback::new(move |_| {
-        if runnable.metadata().is_aborted() {
-            drop(runnable);
-        } else {
-            runnable.run();
+/// The tasks that were woken in the loop's thread and wait for their turn, for the time of a run.
+#[derive(Default)]
+pub(crate) struct Queue {
+    woken: RefCell<Vec<Runnable<Membership>>>,
+    /// The empty one that takes the place of `woken` while those have their turn.
+    spare: Cell<Vec<Runnable<Membership>>>,
+}
+
+impl Queue {
+    /// Has the tasks that are left called by the loop when it runs again.
+    pub(crate) fn leave_to(&self, event_loop: &LoopHandle) {
+        for runnable in self.woken.take() {
+            call_from_elsewhere(event_loop, turn(runnable));
         }
-        Ok(())
+    }
+}
+
+/// Gives a task that was woken a turn.
+fn schedule(runnable: Runnable<Membership>) {
+    let mut woken = Some(runnable);
+    running::with_queue(|event_loop, queue| {
+        let here =
+            woken.as_ref().is_some_and(|runnable| runnable.metadata().executor.event_loop.same(event_loop));
+        let Some(runnable) = woken.take_if(|_| here) else { return };
+        let mut waiting = queue.woken.borrow_mut();
+        waiting.push(runnable);
+        if waiting.len() == 1 {
+            drop(waiting);
+            call_here(event_loop, Callback::new(|_| Ok(take_turns())));
+        }
     });
-    executor.call(turn);
+    if let Some(runnable) = woken {
+        let event_loop = runnable.metadata().executor.event_loop.clone();
+        call_from_elsewhere(&event_loop, turn(runnable));
+    }
+}
+
+/// Gives each task that waits now its turn; those that are woken meanwhile have another one.
+fn take_turns() {
+    let spare = running::with_queue(|_, queue| queue.woken.replace(queue.spare.take()));
+    let Some(mut waiting) = spare else { return };
+    for runnable in waiting.drain(..) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| take_turn(runnable))) {
+            tracing::error!("a task has panicked while its future was dropped");
+            drop(payload);
+        }
+    }
+    running::with_queue(|_, queue| queue.spare.set(waiting));
+}
+
+fn take_turn(runnable: Runnable<Membership>) {
+    if runnable.metadata().is_aborted() {
+        drop(runnable);
+    } else {
+        runnable.run();
+    }
+}
+
+fn turn(runnable: Runnable<Membership>) -> Callback {
+    Callback::new(move |_| {
+        take_turn(runnable);
+        Ok(())
+    })
+}
+
+fn call_here(event_loop: &LoopHandle, callback: Callback) {
+    if let Err(error) = event_loop.call_soon(callback) {
+        refused(event_loop, &error);
+    }
+}
+
+fn call_from_elsewhere(event_loop: &LoopHandle, callback: Callback) {
+    if let Err(error) = event_loop.call_soon_threadsafe(callback) {
+        refused(event_loop, &error);
+    }
+}
+
+#[cold]
+fn refused(event_loop: &LoopHandle, error: &Error) {
+    tracing::debug!("{}: a task ends, for no more callbacks are taken: {error}", event_loop.name());
 }

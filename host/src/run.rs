@@ -42,7 +42,7 @@ use crate::{
 pub fn run<F: Future>(future: F) -> Result<F::Output, Error> {
     refuse_inside_a_run("run")?;
     let event_loop = policy::new_event_loop()?;
-    let executor = Arc::new(Executor::new(event_loop.clone()));
+    let executor = Executor::of(&event_loop);
     let ended = policy::set_event_loop(Some(event_loop.clone())).and_then(|()| {
         let ended = run_until_complete(&executor, future);
         // The last task to go stops the loop.
@@ -75,7 +75,7 @@ pub fn block_on<F: Future>(future: F) -> Result<F::Output, Error> {
         }
         found => found?,
     };
-    run_until_complete(&Arc::new(Executor::new(event_loop)), future)
+    run_until_complete(&Executor::of(&event_loop), future)
         .map(|output| output.unwrap_or_else(|payload| resume_unwind(payload)))
 }
 
@@ -113,7 +113,6 @@ impl Turn {
     fn take(self: Arc<Self>) -> Result<(), Error> {
         // Whoever wakes from now on asks for another turn.
         self.is_due.store(false, Release);
-        running::set_executor(&self.executor);
         let waker = Waker::from(self.clone());
         match borrowed_future::poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(()) => self.executor.event_loop().stop(),

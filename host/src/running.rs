@@ -12,7 +12,7 @@ use std::{
 };
 
 #[cfg(feature = "async")]
-use crate::executor::Executor;
+use crate::executor::{Executor, Queue};
 use crate::{
     Error, ErrorCode, LoopHandle,
     sys::{fork_mark, thread},
@@ -27,6 +27,9 @@ struct Running {
     /// Its tasks, once there are any.
     #[cfg(feature = "async")]
     executor: OnceCell<Arc<Executor>>,
+    /// Those of them that wait for their turn.
+    #[cfg(feature = "async")]
+    queue: Queue,
 }
 
 impl Running {
@@ -34,11 +37,19 @@ impl Running {
         self.generation == fork_mark::generation()
     }
 
+    #[cfg(feature = "async")]
+    fn executor(&self) -> &Arc<Executor> {
+        self.executor.get_or_init(|| Executor::of(&self.event_loop))
+    }
+
     /// Ends it; a loop of the parent is never touched, not even by letting go of it.
     fn end(self) {
         if !self.is_here() {
             mem::forget(self);
+            return;
         }
+        #[cfg(feature = "async")]
+        self.queue.leave_to(&self.event_loop);
     }
 }
 
@@ -75,6 +86,8 @@ pub(crate) fn enter(event_loop: &LoopHandle) -> Result<u64, Error> {
         generation: fork_mark::generation(),
         #[cfg(feature = "async")]
         executor: OnceCell::new(),
+        #[cfg(feature = "async")]
+        queue: Queue::default(),
     };
     let parents = SLOT.try_with(|slot| slot.0.replace(Some(running))).map_err(|_| thread_ends())?;
     if let Some(parents) = parents {
@@ -86,7 +99,7 @@ pub(crate) fn enter(event_loop: &LoopHandle) -> Result<u64, Error> {
 /// Ends what `token` was given for.
 pub(crate) fn leave(token: u64) -> Result<(), Error> {
     let left = SLOT
-        .try_with(|slot| slot.0.borrow_mut().take_if(|running| running.token == token))
+        .try_with(|slot| slot.0.try_borrow_mut().ok()?.take_if(|running| running.token == token))
         .map_err(|_| thread_ends())?;
     match left {
         Some(running) => {
@@ -113,18 +126,23 @@ pub(crate) fn is_running(event_loop: &LoopHandle) -> bool {
 /// The tasks of the loop that runs in this thread.
 #[cfg(feature = "async")]
 pub(crate) fn executor() -> Option<Arc<Executor>> {
-    with(|running| {
-        let executor = || Arc::new(Executor::new(running.event_loop.clone()));
-        running.executor.get_or_init(executor).clone()
-    })
+    with(|running| running.executor().clone())
 }
 
-/// Makes these the tasks of the loop that runs in this thread, if it has none yet.
+/// Calls `f` with the tasks of the loop that runs in this thread.
 #[cfg(feature = "async")]
-pub(crate) fn set_executor(executor: &Arc<Executor>) {
-    with(|running| running.executor.get_or_init(|| executor.clone()).clone());
+pub(crate) fn with_executor(f: impl FnOnce(&Executor)) {
+    with(|running| f(running.executor()));
 }
 
+/// Calls `f` with the loop that runs in this thread and the queue of its tasks. A run does not begin or end meanwhile.
+#[cfg(feature = "async")]
+#[inline]
+pub(crate) fn with_queue<R>(f: impl FnOnce(&LoopHandle, &Queue) -> R) -> Option<R> {
+    with(|running| f(&running.event_loop, &running.queue))
+}
+
+#[inline]
 fn with<R>(f: impl FnOnce(&Running) -> R) -> Option<R> {
     SLOT.try_with(|slot| slot.0.borrow().as_ref().filter(|running| running.is_here()).map(f)).ok().flatten()
 }
