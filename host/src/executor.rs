@@ -229,6 +229,8 @@ impl Drop for Leave {
 #[derive(Default)]
 pub(crate) struct Queue {
     woken: RefCell<Vec<Runnable<Membership>>>,
+    /// Whether somebody will call [`take_turns`].
+    is_due: Cell<bool>,
     /// The empty one that takes the place of `woken` while those have their turn.
     spare: Cell<Vec<Runnable<Membership>>>,
 }
@@ -249,11 +251,14 @@ fn schedule(runnable: Runnable<Membership>) {
         let here =
             woken.as_ref().is_some_and(|runnable| runnable.metadata().executor.event_loop.same(event_loop));
         let Some(runnable) = woken.take_if(|_| here) else { return };
-        let mut waiting = queue.woken.borrow_mut();
-        waiting.push(runnable);
-        if waiting.len() == 1 {
-            drop(waiting);
-            call_here(event_loop, Callback::new(|_| Ok(take_turns())));
+        queue.woken.borrow_mut().push(runnable);
+        if !queue.is_due.replace(true) {
+            let turns = Callback::new(|_| {
+                take_turns();
+                Ok(())
+            });
+            // Refused, it is asked again by whoever is woken next.
+            queue.is_due.set(call_here(event_loop, turns));
         }
     });
     if let Some(runnable) = woken {
@@ -264,8 +269,11 @@ fn schedule(runnable: Runnable<Membership>) {
 
 /// Gives each task that waits now its turn; those that are woken meanwhile have another one.
 fn take_turns() {
-    let spare = running::with_queue(|_, queue| queue.woken.replace(queue.spare.take()));
-    let Some(mut waiting) = spare else { return };
+    let waiting = running::with_queue(|_, queue| {
+        queue.is_due.set(false);
+        queue.woken.replace(queue.spare.take())
+    });
+    let Some(mut waiting) = waiting else { return };
     for runnable in waiting.drain(..) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| take_turn(runnable))) {
             tracing::error!("a task has panicked while its future was dropped");
@@ -273,6 +281,16 @@ fn take_turns() {
         }
     }
     running::with_queue(|_, queue| queue.spare.set(waiting));
+}
+
+/// Wakes from a callback of the loop, and gives those of its tasks their turn before that callback ends: no further turn
+/// of the loop stands between what has happened and who waits for it.
+pub(crate) fn wake_with_turn(wakers: impl IntoIterator<Item = Waker>) {
+    let was_due = running::with_queue(|_, queue| queue.is_due.replace(true)).unwrap_or(true);
+    wakers.into_iter().for_each(Waker::wake);
+    if !was_due {
+        take_turns();
+    }
 }
 
 fn take_turn(runnable: Runnable<Membership>) {
@@ -290,10 +308,8 @@ fn turn(runnable: Runnable<Membership>) -> Callback {
     })
 }
 
-fn call_here(event_loop: &LoopHandle, callback: Callback) {
-    if let Err(error) = event_loop.call_soon(callback) {
-        refused(event_loop, &error);
-    }
+fn call_here(event_loop: &LoopHandle, callback: Callback) -> bool {
+    event_loop.call_soon(callback).inspect_err(|error| refused(event_loop, error)).is_ok()
 }
 
 fn call_from_elsewhere(event_loop: &LoopHandle, callback: Callback) {

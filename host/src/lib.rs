@@ -33,7 +33,11 @@ pub mod builtin;
 pub mod environment;
 #[cfg(feature = "async")]
 mod executor;
+#[cfg(feature = "async")]
+pub mod io;
 mod log;
+#[cfg(feature = "async")]
+pub mod net;
 pub mod plugin;
 pub mod policy;
 pub mod probe;

@@ -13,7 +13,7 @@ use std::{
 
 use atomic_waker::AtomicWaker;
 
-use crate::{Callback, HandleId, LoopHandle, policy, running};
+use crate::{Callback, HandleId, LoopHandle, executor, policy, running};
 
 /// Waits for this long (asyncio: `sleep`). The time counts from this call. A time that is too long for the clock, some
 /// 580 years, is for ever; none at all is ready at once, without a turn of the loop.
@@ -86,7 +86,7 @@ impl Timer {
         let theirs = shared.clone();
         let callback = Callback::new(move |_| {
             theirs.is_due.store(true, Release);
-            theirs.waker.wake();
+            executor::wake_with_turn(theirs.waker.take());
             Ok(())
         });
         match event_loop.call_later(left, callback) {
