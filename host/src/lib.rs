@@ -33,6 +33,7 @@ pub mod builtin;
 pub mod environment;
 #[cfg(feature = "async")]
 mod executor;
+mod install;
 #[cfg(feature = "async")]
 pub mod io;
 mod log;
@@ -56,6 +57,7 @@ pub mod testing;
 #[cfg(feature = "async")]
 pub mod time;
 
+pub use install::install_from_env;
 pub use loophost_plugin_api::*;
 #[cfg(feature = "async")]
 pub use {
