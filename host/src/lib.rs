@@ -31,17 +31,36 @@
 mod advice;
 pub mod builtin;
 pub mod environment;
+#[cfg(feature = "async")]
+mod executor;
+mod install;
+#[cfg(feature = "async")]
+pub mod io;
 mod log;
+#[cfg(feature = "async")]
+pub mod net;
 pub mod plugin;
 pub mod policy;
 pub mod probe;
 pub mod process;
+#[cfg(feature = "async")]
+mod run;
 mod running;
 mod services;
 pub mod signal;
 #[allow(unsafe_code, reason = "the door to the operating system")]
 mod sys;
+#[cfg(feature = "async")]
+pub mod task;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "async")]
+pub mod time;
 
+pub use install::install_from_env;
 pub use loophost_plugin_api::*;
+#[cfg(feature = "async")]
+pub use {
+    run::{block_on, run},
+    task::{JoinHandle, spawn, spawn_blocking, spawn_local},
+};

@@ -118,8 +118,12 @@ pub fn new_event_loop() -> Result<LoopHandle, Error> {
 /// # Errors
 /// `NoRunningLoop`.
 pub fn get_running_loop() -> Result<LoopHandle, Error> {
-    running::current()
-        .ok_or_else(|| Error::new(ErrorCode::NO_RUNNING_LOOP, "no event loop is running in this thread"))
+    running::current().ok_or_else(no_running_loop)
+}
+
+#[cold]
+pub(crate) fn no_running_loop() -> Error {
+    Error::new(ErrorCode::NO_RUNNING_LOOP, "no event loop is running in this thread")
 }
 
 /// The child watcher of the policy (asyncio: `get_child_watcher`).

@@ -1,6 +1,7 @@
 //! Processes: how they are made, signalled and reaped.
 //!
-//! [`subprocess_exec`] starts a [`Command`] under the policy's child watcher and calls back on a loop when the child has
+//! In async code [`Command::spawn`], [`output`](Command::output) and [`status`](Command::status) have the shape of
+//! [`std::process`]. Below them, [`subprocess_exec`] starts a [`Command`] under the policy's child watcher and calls back on a loop when the child has
 //! exited; [`spawn`] starts one that no watcher knows yet. Both give a [`Child`].
 //!
 //! # Who guarantees what
@@ -26,6 +27,8 @@ mod pidfd_probe;
 mod prepare;
 mod signal_set;
 mod small_thread;
+#[cfg(feature = "async")]
+mod subprocess;
 mod table;
 
 pub use adopted::{adopts_orphans, reap_adopted};
@@ -38,6 +41,8 @@ pub use orphans::orphans;
 pub use pidfd_probe::PidfdProbe;
 pub use signal_set::SignalSet;
 pub(crate) use small_thread::spawn_small_thread;
+#[cfg(feature = "async")]
+pub use subprocess::{Process, create_subprocess_exec};
 pub(crate) use table::{Next, Whose, claim, reap_next, valid_pid};
 
 use crate::{Error, host::Reaped};

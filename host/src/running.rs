@@ -3,12 +3,16 @@
 //! It lives in the host because each plugin file has thread-locals of its own. A forked child sees none: the
 //! loop that its thread ran belongs to the parent.
 
+#[cfg(feature = "async")]
+use std::{cell::OnceCell, sync::Arc};
 use std::{
     cell::RefCell,
     mem,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
+#[cfg(feature = "async")]
+use crate::executor::{Executor, Queue};
 use crate::{
     Error, ErrorCode, LoopHandle,
     sys::{fork_mark, thread},
@@ -20,6 +24,12 @@ struct Running {
     event_loop: LoopHandle,
     /// The process that it runs in, as [`fork_mark::generation`] numbers them.
     generation: u64,
+    /// Its tasks, once there are any.
+    #[cfg(feature = "async")]
+    executor: OnceCell<Arc<Executor>>,
+    /// Those of them that wait for their turn.
+    #[cfg(feature = "async")]
+    queue: Queue,
 }
 
 impl Running {
@@ -27,11 +37,19 @@ impl Running {
         self.generation == fork_mark::generation()
     }
 
+    #[cfg(feature = "async")]
+    fn executor(&self) -> &Arc<Executor> {
+        self.executor.get_or_init(|| Executor::of(&self.event_loop))
+    }
+
     /// Ends it; a loop of the parent is never touched, not even by letting go of it.
     fn end(self) {
         if !self.is_here() {
             mem::forget(self);
+            return;
         }
+        #[cfg(feature = "async")]
+        self.queue.leave_to(&self.event_loop);
     }
 }
 
@@ -62,7 +80,15 @@ pub(crate) fn enter(event_loop: &LoopHandle) -> Result<u64, Error> {
     }
     static NEXT_TOKEN: AtomicU64 = AtomicU64::new(1);
     let token = NEXT_TOKEN.fetch_add(1, Relaxed);
-    let running = Running { token, event_loop: event_loop.clone(), generation: fork_mark::generation() };
+    let running = Running {
+        token,
+        event_loop: event_loop.clone(),
+        generation: fork_mark::generation(),
+        #[cfg(feature = "async")]
+        executor: OnceCell::new(),
+        #[cfg(feature = "async")]
+        queue: Queue::default(),
+    };
     let parents = SLOT.try_with(|slot| slot.0.replace(Some(running))).map_err(|_| thread_ends())?;
     if let Some(parents) = parents {
         parents.end();
@@ -73,7 +99,7 @@ pub(crate) fn enter(event_loop: &LoopHandle) -> Result<u64, Error> {
 /// Ends what `token` was given for.
 pub(crate) fn leave(token: u64) -> Result<(), Error> {
     let left = SLOT
-        .try_with(|slot| slot.0.borrow_mut().take_if(|running| running.token == token))
+        .try_with(|slot| slot.0.try_borrow_mut().ok()?.take_if(|running| running.token == token))
         .map_err(|_| thread_ends())?;
     match left {
         Some(running) => {
@@ -88,12 +114,37 @@ pub(crate) fn leave(token: u64) -> Result<(), Error> {
 
 /// The loop that runs in this thread, in this process.
 pub(crate) fn current() -> Option<LoopHandle> {
-    SLOT.try_with(|slot| {
-        let running = slot.0.borrow();
-        running.as_ref().filter(|running| running.is_here()).map(|running| running.event_loop.clone())
-    })
-    .ok()
-    .flatten()
+    with(|running| running.event_loop.clone())
+}
+
+/// Whether this very loop runs in this thread, in this process.
+#[cfg(feature = "async")]
+pub(crate) fn is_running(event_loop: &LoopHandle) -> bool {
+    with(|running| running.event_loop.same(event_loop)).unwrap_or(false)
+}
+
+/// The tasks of the loop that runs in this thread.
+#[cfg(feature = "async")]
+pub(crate) fn executor() -> Option<Arc<Executor>> {
+    with(|running| running.executor().clone())
+}
+
+/// Calls `f` with the tasks of the loop that runs in this thread.
+#[cfg(feature = "async")]
+pub(crate) fn with_executor(f: impl FnOnce(&Executor)) {
+    with(|running| f(running.executor()));
+}
+
+/// Calls `f` with the loop that runs in this thread and the queue of its tasks. A run does not begin or end meanwhile.
+#[cfg(feature = "async")]
+#[inline]
+pub(crate) fn with_queue<R>(f: impl FnOnce(&LoopHandle, &Queue) -> R) -> Option<R> {
+    with(|running| f(&running.event_loop, &running.queue))
+}
+
+#[inline]
+fn with<R>(f: impl FnOnce(&Running) -> R) -> Option<R> {
+    SLOT.try_with(|slot| slot.0.borrow().as_ref().filter(|running| running.is_here()).map(f)).ok().flatten()
 }
 
 #[cold]

@@ -16,10 +16,14 @@
 //! The child has no subscribers and no broker's thread, and makes its own with its first subscription. Signals sent to
 //! it never reach the parent's subscribers. Handlers and mask are inherited, as always.
 
+#[cfg(feature = "async")]
+mod arrivals;
 mod broker;
 mod handler;
 mod mask;
 
+#[cfg(feature = "async")]
+pub use arrivals::{Arrivals, signal};
 use nix::sys::signal::Signal;
 
 use crate::{Error, HandleId, RepeatCallback};

@@ -1,6 +1,8 @@
 //! The door to the operating system: one file per noun below it.
 
 pub(crate) mod auxv;
+#[cfg(feature = "async")]
+pub(crate) mod borrowed_future;
 pub(crate) mod descriptor_helper;
 pub(crate) mod epoll;
 pub(crate) mod epoll_helper;

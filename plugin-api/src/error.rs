@@ -54,6 +54,8 @@ impl ErrorCode {
     pub const NOT_FOUND: Self = Self(15);
     /// A loop was used in a forked child.
     pub const FORKED: Self = Self(16);
+    /// The loop was stopped before what it ran for was done (asyncio: "Event loop stopped before Future completed").
+    pub const LOOP_STOPPED: Self = Self(17);
 
     /// The plugin's own code `n`, apart from all of loophost's.
     pub const fn plugin(n: u32) -> Self {

@@ -62,6 +62,9 @@ macro_rules! object_handle {
             }
         }
 
+        // A reference: pinning it pins nothing of the object.
+        impl Unpin for $handle {}
+
         impl Clone for $handle {
             fn clone(&self) -> Self {
                 Self($object::from_sabi(self.0.obj.shallow_clone()))

@@ -38,6 +38,8 @@ pub struct Command {
     pub(super) death_signal: Option<i32>,
     pub(super) signal_mask: SignalSet,
     pub(super) default_signals: SignalSet,
+    #[cfg(feature = "async")]
+    pub(super) kill_on_drop: bool,
 }
 
 /// What one of a child's standard streams is.
@@ -74,6 +76,8 @@ impl Command {
             death_signal: None,
             signal_mask: SignalSet::EMPTY,
             default_signals: SignalSet::ALL,
+            #[cfg(feature = "async")]
+            kill_on_drop: false,
         }
     }
 
@@ -199,6 +203,12 @@ impl Command {
     /// started with takes out what was ignored then.
     pub fn default_signals(mut self, signals: SignalSet) -> Self {
         self.default_signals = signals;
+        self
+    }
+    /// Whether the process is killed when its [`Process`](super::Process) is dropped. Its own children are not.
+    #[cfg(feature = "async")]
+    pub fn kill_on_drop(mut self, on: bool) -> Self {
+        self.kill_on_drop = on;
         self
     }
 }

@@ -1,0 +1,155 @@
+//! A descriptor that a loop watches, and who waits for it.
+
+use std::{
+    io, mem,
+    os::fd::RawFd,
+    sync::{Arc, Mutex},
+    task::Waker,
+};
+
+use crate::{
+    Callback, Error, Event, HandleId, Interest, LoopHandle, RepeatCallback, executor, policy, process::lock,
+    running,
+};
+
+/// What the loop's callback and whoever waits have in common.
+pub(super) struct Source {
+    fd: RawFd,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    registration: Option<Registration>,
+    /// What the loop has been asked for and has not told yet.
+    armed: Interest,
+    readers: Waiters,
+    writers: Waiters,
+}
+
+/// Where the descriptor is watched.
+#[derive(Clone)]
+struct Registration {
+    event_loop: LoopHandle,
+    id: HandleId,
+}
+
+/// Who waits for one direction.
+#[derive(Default)]
+struct Waiters {
+    wakers: Vec<Waker>,
+    /// How often the direction was told to be ready.
+    events: u64,
+}
+
+impl Source {
+    /// The descriptor must not block, and stay open until [`unwatch`](Self::unwatch).
+    pub(super) fn new(fd: RawFd) -> Arc<Self> {
+        Arc::new(Self { fd, state: Mutex::default() })
+    }
+
+    /// Has the waker woken when the descriptor is ready in that direction. Called after a call would have blocked, for
+    /// who asks too early may be told nothing.
+    pub(super) fn wake_when_ready(self: &Arc<Self>, direction: Interest, waker: &Waker) -> io::Result<()> {
+        let ask = {
+            let mut state = lock(&self.state);
+            state.waiters(direction).add(waker);
+            let is_here = |registration: &Registration| running::is_running(&registration.event_loop);
+            match &state.registration {
+                Some(registration) if is_here(registration) => {
+                    if state.armed.contains(direction) {
+                        return Ok(());
+                    }
+                    Some(registration.clone())
+                }
+                _ => None,
+            }
+        };
+        // With no lock held: the loop is somebody else's code.
+        let asked = match ask {
+            Some(Registration { event_loop, id }) => event_loop.rearm_io(id, direction),
+            None => self.watch(direction),
+        };
+        match asked {
+            Ok(()) => {
+                let mut state = lock(&self.state);
+                state.armed = state.armed.union(direction);
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Begins to watch on the loop that runs here, and ends it on another one.
+    fn watch(self: &Arc<Self>, direction: Interest) -> Result<(), Error> {
+        let event_loop = policy::get_running_loop()?;
+        self.unwatch(|| {});
+        let this = self.clone();
+        let callback = RepeatCallback::new(move |event| {
+            this.on_ready(event);
+            Ok(())
+        });
+        let id = event_loop.watch_io(self.fd.into(), direction, callback)?;
+        lock(&self.state).registration = Some(Registration { event_loop, id });
+        Ok(())
+    }
+
+    fn on_ready(&self, event: &Event) {
+        let ready = Interest(event.result as u32);
+        let [readers, writers] = {
+            let mut state = lock(&self.state);
+            state.armed = state.armed.difference(ready);
+            [Interest::READ, Interest::WRITE].map(|direction| {
+                if ready.contains(direction) { state.waiters(direction).take() } else { Vec::new() }
+            })
+        };
+        executor::wake_with_turn(readers.into_iter().chain(writers));
+    }
+
+    /// How often the descriptor was ready in that direction.
+    pub(super) fn events(&self, direction: Interest) -> u64 {
+        lock(&self.state).waiters(direction).events
+    }
+
+    /// Ends watching, and calls `then` when that is done: at once, or where another thread's loop has heard of it.
+    pub(super) fn unwatch(&self, then: impl FnOnce() + Send + 'static) {
+        let registration = {
+            let mut state = lock(&self.state);
+            state.armed = Interest::NONE;
+            state.registration.take()
+        };
+        let Some(Registration { event_loop, id }) = registration else { return then() };
+        let is_here = running::is_running(&event_loop) || !event_loop.is_running();
+        // A loop that is closed watches nothing any more.
+        if event_loop.is_closed() || is_here && event_loop.unwatch_io(id).is_ok() {
+            return then();
+        }
+        let there = event_loop.clone();
+        let callback = Callback::new(move |_| {
+            let unwatched = there.unwatch_io(id);
+            then();
+            unwatched.map(drop)
+        });
+        // If it is closed meanwhile it drops the callback, and what `then` holds with it.
+        let _ = event_loop.call_soon_threadsafe(callback);
+    }
+}
+
+impl State {
+    fn waiters(&mut self, direction: Interest) -> &mut Waiters {
+        if direction == Interest::READ { &mut self.readers } else { &mut self.writers }
+    }
+}
+
+impl Waiters {
+    fn add(&mut self, waker: &Waker) {
+        if !self.wakers.iter().any(|other| other.will_wake(waker)) {
+            self.wakers.push(waker.clone());
+        }
+    }
+
+    fn take(&mut self) -> Vec<Waker> {
+        self.events += 1;
+        mem::take(&mut self.wakers)
+    }
+}

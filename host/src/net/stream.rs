@@ -1,0 +1,61 @@
+//! What TCP and Unix streams have in common.
+
+/// The traits of futures-io for a stream around an [`Async`](crate::io::Async), and for a shared reference to it.
+macro_rules! stream_io {
+    ($stream:ident) => {
+        stream_io!(@impl $stream);
+        stream_io!(@impl &$stream);
+    };
+    (@impl $($type:tt)+) => {
+        impl futures_io::AsyncRead for $($type)+ {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buffer: &mut [u8],
+            ) -> Poll<io::Result<usize>> {
+                futures_io::AsyncRead::poll_read(Pin::new(&mut &self.inner), cx, buffer)
+            }
+
+            fn poll_read_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buffers: &mut [io::IoSliceMut<'_>],
+            ) -> Poll<io::Result<usize>> {
+                futures_io::AsyncRead::poll_read_vectored(Pin::new(&mut &self.inner), cx, buffers)
+            }
+        }
+
+        /// Closing ends the direction of writing: the other end reads an end-of-file.
+        impl futures_io::AsyncWrite for $($type)+ {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buffer: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                futures_io::AsyncWrite::poll_write(Pin::new(&mut &self.inner), cx, buffer)
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buffers: &[io::IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                futures_io::AsyncWrite::poll_write_vectored(Pin::new(&mut &self.inner), cx, buffers)
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+
+            fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(match self.shutdown(Shutdown::Write) {
+                    // The other end was faster.
+                    Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+                    result => result,
+                })
+            }
+        }
+    };
+}
+
+pub(super) use stream_io;

@@ -1,0 +1,82 @@
+//! What is held of a task.
+
+use std::{
+    any::Any,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+};
+
+use super::JoinError;
+use crate::executor::{Membership, Output};
+
+/// Waits for a task: a future of its output.
+///
+/// Dropped, it leaves the task alone. Polled again after it was ready it panics.
+pub struct JoinHandle<T> {
+    /// `None` only while it is dropped.
+    output: Option<Output<Caught<T>>>,
+    member: Membership,
+}
+
+/// A task's output, or what it has panicked with.
+pub(crate) type Caught<T> = Result<T, Box<dyn Any + Send>>;
+
+impl<T> JoinHandle<T> {
+    pub(super) fn new((output, member): (Output<Caught<T>>, Membership)) -> Self {
+        Self { output: Some(output), member }
+    }
+
+    /// Ends the task at its next turn: its future is dropped, and then this handle's output is an error that
+    /// [`is_cancelled`](JoinError::is_cancelled) (asyncio: `Task.cancel`, but the future is not asked). A task that has
+    /// finished by then stays finished. Any thread.
+    pub fn abort(&self) {
+        self.member.abort();
+    }
+
+    /// Whether the task is over. Any thread.
+    pub fn is_finished(&self) -> bool {
+        self.output.as_ref().is_none_or(Output::is_finished)
+    }
+}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let output = self.output.as_mut().expect("it is taken by the drop only");
+        Poll::Ready(match ready!(Pin::new(output).poll(cx)) {
+            Some(Ok(output)) => Ok(output),
+            Some(Err(payload)) => Err(JoinError::panicked(payload)),
+            None => Err(JoinError::cancelled()),
+        })
+    }
+}
+
+impl<T> Drop for JoinHandle<T> {
+    fn drop(&mut self) {
+        if let Some(output) = self.output.take() {
+            output.detach();
+        }
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").field("finished", &self.is_finished()).finish_non_exhaustive()
+    }
+}
+
+/// A future whose panic is a value.
+pub(crate) async fn caught<F: Future>(future: F) -> Caught<F::Output> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|cx| {
+        // A future that has panicked is not polled again.
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(poll) => poll.map(Ok),
+            Err(payload) => Poll::Ready(Err(payload)),
+        }
+    })
+    .await
+}

@@ -1,0 +1,308 @@
+//! Sockets and other descriptors in async code.
+
+use std::{
+    io::{self, Read, Write},
+    net::{Shutdown, SocketAddr},
+    pin::Pin,
+    time::Duration,
+};
+
+use futures_lite::{AsyncReadExt, AsyncWriteExt, StreamExt, future};
+use loophost::{
+    io::Async,
+    net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream},
+    run, spawn,
+    time::{sleep, timeout},
+};
+
+const LOCAL: &str = "127.0.0.1:0";
+/// More than a socket's buffers hold.
+const MUCH: usize = 8 << 20;
+
+async fn pair() -> io::Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind(LOCAL).await?;
+    let (near, far) = future::try_zip(TcpStream::connect(listener.local_addr()?), listener.accept()).await?;
+    Ok((near, far.0))
+}
+
+#[test]
+fn much_data_goes_both_ways_at_once() {
+    run(async {
+        let (near, far) = pair().await?;
+        let echo = spawn(async move {
+            let (mut reader, mut writer) = (&far, &far);
+            futures_lite::io::copy(&mut reader, &mut writer).await?;
+            writer.close().await
+        });
+        let data: Vec<u8> = (0..MUCH).map(|n| (n * 7 + n / 251) as u8).collect();
+        let mut back = Vec::new();
+        let (mut reader, mut writer) = (&near, &near);
+        let send = async {
+            writer.write_all(&data).await?;
+            writer.close().await
+        };
+        future::try_zip(send, reader.read_to_end(&mut back)).await?;
+        echo.await.unwrap()?;
+        assert!(back == data, "what comes back is what was sent");
+        io::Result::Ok(())
+    })
+    .unwrap()
+    .unwrap();
+}
+
+#[test]
+fn a_listener_gives_one_connection_after_the_other() {
+    run(async {
+        let mut listener = TcpListener::bind("localhost:0").await?;
+        let address = listener.local_addr()?;
+        let clients = spawn(async move {
+            for n in 0..100u8 {
+                TcpStream::connect(address).await?.write_all(&[n]).await?;
+            }
+            io::Result::Ok(())
+        });
+        for n in 0..100u8 {
+            let mut stream = listener.next().await.unwrap()?;
+            let mut byte = [0];
+            stream.read_exact(&mut byte).await?;
+            assert_eq!(byte, [n]);
+            assert_eq!(stream.peer_addr()?.ip(), address.ip());
+        }
+        clients.await.unwrap()
+    })
+    .unwrap()
+    .unwrap();
+}
+
+#[test]
+fn a_refused_connection_and_an_unknown_name_are_errors() {
+    run(async {
+        let free = TcpListener::bind(LOCAL).await.unwrap().local_addr().unwrap();
+        let refused = TcpStream::connect(free).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(TcpStream::connect("no such name:1").await.is_err());
+        let none: &[SocketAddr] = &[];
+        assert_eq!(TcpStream::connect(none).await.unwrap_err().kind(), io::ErrorKind::NotFound);
+        let missing = UnixStream::connect("/nothing/there").await.unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+    })
+    .unwrap();
+}
+
+#[test]
+fn the_second_of_two_addresses_is_taken_if_the_first_does_not_answer() {
+    run(async {
+        let nobody = TcpListener::bind(LOCAL).await?.local_addr()?;
+        let listener = TcpListener::bind(LOCAL).await?;
+        let there = listener.local_addr()?;
+        let stream = TcpStream::connect(&*Vec::leak(vec![nobody, there])).await?;
+        assert_eq!(stream.peer_addr()?, there);
+        io::Result::Ok(())
+    })
+    .unwrap()
+    .unwrap();
+}
+
+#[test]
+fn a_peer_that_resets_is_an_error_and_the_loop_goes_on() {
+    run(async {
+        let (mut near, far) = pair().await?;
+        near.write_all(b"never read").await?;
+        // Closed with data unread, TCP resets.
+        drop(far);
+        let mut buffer = [0; 16];
+        let error = loop {
+            match near.write_all(&[0; 4096]).await {
+                Ok(()) => sleep(Duration::from_millis(1)).await,
+                Err(error) => break error,
+            }
+        };
+        assert!(
+            matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset),
+            "{error}"
+        );
+        assert!(matches!(near.read(&mut buffer).await, Ok(0) | Err(_)));
+        let (mut near, mut far) = pair().await?;
+        far.write_all(b"on").await?;
+        near.read_exact(&mut buffer[..2]).await
+    })
+    .unwrap()
+    .unwrap();
+}
+
+#[test]
+fn a_half_closed_stream_still_reads() {
+    run(async {
+        let (near, mut far) = pair().await?;
+        near.shutdown(Shutdown::Write)?;
+        let mut nothing = Vec::new();
+        far.read_to_end(&mut nothing).await?;
+        assert!(nothing.is_empty());
+        far.write_all(b"answer").await?;
+        drop(far);
+        let mut answer = String::new();
+        let mut reader = &near;
+        reader.read_to_string(&mut answer).await?;
+        assert_eq!(answer, "answer");
+        io::Result::Ok(())
+    })
+    .unwrap()
+    .unwrap();
+}
+
+#[test]
+fn a_read_that_was_given_up_loses_nothing() {
+    run(async {
+        let (mut near, far) = pair().await?;
+        let mut first = &far;
+        let mut buffer = [0; 4];
+        assert!(timeout(Duration::from_millis(1), first.read(&mut buffer)).await.is_err());
+        near.write_all(b"data").await?;
+        let mut second = &far;
+        second.read_exact(&mut buffer).await?;
+        assert_eq!(&buffer, b"data");
+        io::Result::Ok(())
+    })
+    .unwrap()
+    .unwrap();
+}
+
+#[test]
+fn datagrams_keep_their_bounds() {
+    run(async {
+        let (near, far) = (UdpSocket::bind(LOCAL).await?, UdpSocket::bind(LOCAL).await?);
+        near.send_to(b"one", far.local_addr()?).await?;
+        near.send_to(b"", far.local_addr()?).await?;
+        let mut buffer = [0; 16];
+        assert_eq!(far.recv_from(&mut buffer).await?, (3, near.local_addr()?));
+        assert_eq!(far.recv_from(&mut buffer).await?, (0, near.local_addr()?));
+        far.connect(near.local_addr()?).await?;
+        near.connect(far.local_addr()?).await?;
+        far.send(b"two").await?;
+        assert_eq!(near.recv(&mut buffer).await?, 3);
+        assert_eq!(&buffer[..3], b"two");
+        io::Result::Ok(())
+    })
+    .unwrap()
+    .unwrap();
+}
+
+#[test]
+fn unix_sockets_work_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    run(async {
+        let listener = UnixListener::bind(&path)?;
+        let (mut near, mut far) = future::try_zip(UnixStream::connect(&path), listener.accept()).await?;
+        near.write_all(b"x").await?;
+        far.read_exact(&mut [0]).await?;
+        let (mut near, mut far) = UnixStream::pair()?;
+        far.write_all(b"y").await?;
+        near.read_exact(&mut [0]).await?;
+        near.close().await?;
+        assert_eq!(far.read(&mut [0]).await?, 0);
+        io::Result::Ok(())
+    })
+    .unwrap()
+    .unwrap();
+}
+
+#[test]
+fn several_tasks_may_wait_for_one_descriptor() {
+    run(async {
+        let (reader, mut writer) = io::pipe()?;
+        let reader = std::sync::Arc::new(Async::new(reader)?);
+        let tasks: Vec<_> = (0..5)
+            .map(|_| {
+                let reader = reader.clone();
+                spawn(async move { reader.read_with(|mut pipe| pipe.read(&mut [0])).await })
+            })
+            .collect();
+        sleep(Duration::from_millis(1)).await;
+        writer.write_all(&[0; 5])?;
+        for task in tasks {
+            assert_eq!(task.await.unwrap()?, 1);
+        }
+        io::Result::Ok(())
+    })
+    .unwrap()
+    .unwrap();
+}
+
+#[test]
+fn readiness_itself_can_be_waited_for() {
+    run(async {
+        let (reader, mut writer) = io::pipe()?;
+        let reader = Async::new(reader)?;
+        assert!(timeout(Duration::from_millis(1), reader.readable()).await.is_err());
+        writer.write_all(b"x")?;
+        reader.readable().await?;
+        reader.get_ref().read_exact(&mut [0])?;
+        drop(writer);
+        reader.readable().await?;
+        assert_eq!(reader.get_ref().read(&mut [0])?, 0);
+        io::Result::Ok(())
+    })
+    .unwrap()
+    .unwrap();
+}
+
+#[test]
+fn a_regular_file_cannot_be_waited_for() {
+    run(async {
+        let file = Async::new(tempfile::tempfile().unwrap()).unwrap();
+        let error = file.readable().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}");
+    })
+    .unwrap();
+}
+
+#[test]
+fn without_a_loop_it_is_an_error() {
+    let (reader, _writer) = io::pipe().unwrap();
+    let reader = Async::new(reader).unwrap();
+    let mut waiting = Box::pin(reader.readable());
+    let waker = std::task::Waker::noop();
+    let poll = Pin::new(&mut waiting).poll(&mut std::task::Context::from_waker(waker));
+    let std::task::Poll::Ready(Err(error)) = poll else { panic!("{poll:?}") };
+    assert_eq!(error.to_string(), "no event loop is running in this thread");
+}
+
+#[test]
+fn a_stream_goes_from_one_loop_to_another() {
+    let (mut near, far) = run(async {
+        let (mut near, far) = pair().await?;
+        near.write_all(b"1").await?;
+        let mut reader = &far;
+        reader.read_exact(&mut [0]).await?;
+        io::Result::Ok((near, far))
+    })
+    .unwrap()
+    .unwrap();
+    let other = std::thread::spawn(move || {
+        run(async {
+            let mut reader = &far;
+            reader.read_exact(&mut [0]).await
+        })
+    });
+    run(async { near.write_all(b"2").await }).unwrap().unwrap();
+    other.join().unwrap().unwrap().unwrap();
+}
+
+#[test]
+fn dropped_in_another_thread_it_is_closed_when_its_loop_has_let_go_of_it() {
+    run(async {
+        let (near, far) = pair().await?;
+        assert!(timeout(Duration::from_millis(1), async { (&near).read(&mut [0]).await }).await.is_err());
+        loophost::spawn_blocking(move || drop(near)).await.unwrap();
+        let mut reader = &far;
+        assert_eq!(reader.read(&mut [0]).await?, 0, "the other end hears of it");
+        // Its number may be given out again, and can be watched.
+        let (near, mut far) = pair().await?;
+        far.write_all(b"x").await?;
+        let mut reader = &near;
+        reader.read_exact(&mut [0]).await
+    })
+    .unwrap()
+    .unwrap();
+}
