@@ -3,17 +3,11 @@
 use std::{
     io::Write,
     os::{fd::AsRawFd, unix::net::UnixStream},
-    panic::{AssertUnwindSafe, catch_unwind},
     thread,
 };
 
+use crate::{Count, in_a_child, new_loop, turn, turns_until};
 use loophost::{Callback, ErrorCode, Fd, Interest, LoopHandle};
-use nix::{
-    sys::wait::{WaitStatus, waitpid},
-    unistd::{ForkResult, fork},
-};
-
-use crate::{Count, new_loop, turn, turns_until};
 
 /// A loop with something of every kind, and what it watches.
 struct Busy {
@@ -106,23 +100,6 @@ fn a_loop_may_be_closed_while_other_threads_call_it() {
         event_loop.close().unwrap();
         for caller in callers {
             assert_eq!(caller.join().unwrap(), ErrorCode::LOOP_CLOSED);
-        }
-    }
-}
-
-/// Runs `f` in a forked child, which must not panic.
-#[track_caller]
-fn in_a_child(f: impl FnOnce()) {
-    // SAFETY: glibc lets a child of a program with threads allocate, and the host is made for the rest. It leaves by
-    // `_exit`.
-    match unsafe { fork() }.unwrap() {
-        ForkResult::Child => {
-            let status = i32::from(catch_unwind(AssertUnwindSafe(f)).is_err());
-            // SAFETY: ends the child without running anything of the parent's.
-            unsafe { libc::_exit(status) }
-        }
-        ForkResult::Parent { child } => {
-            assert_eq!(waitpid(child, None).unwrap(), WaitStatus::Exited(child, 0));
         }
     }
 }

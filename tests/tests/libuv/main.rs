@@ -9,6 +9,7 @@ mod ends;
 mod opening;
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -18,6 +19,10 @@ use std::{
 
 use loophost::{LoopHandle, Options, PolicyHandle, RepeatCallback, plugin, policy::DefaultEventLoopPolicy};
 use loophost_tests::{cdylib, eventually, libuv_works, trust};
+use nix::{
+    sys::wait::{WaitStatus, waitpid},
+    unistd::{ForkResult, fork},
+};
 
 /// A loop of libuv; `None` where that is not installed, and then the test is skipped.
 fn new_loop() -> Option<LoopHandle> {
@@ -41,6 +46,23 @@ fn turns_until(event_loop: &LoopHandle, what: &str, come: impl Fn() -> bool) {
         turn(event_loop);
         come().then_some(())
     });
+}
+
+/// Runs `f` in a forked child, which must not panic.
+#[track_caller]
+fn in_a_child(f: impl FnOnce()) {
+    // SAFETY: glibc lets a child of a program with threads allocate, and the host is made for the rest. It leaves by
+    // `_exit`.
+    match unsafe { fork() }.unwrap() {
+        ForkResult::Child => {
+            let status = i32::from(catch_unwind(AssertUnwindSafe(f)).is_err());
+            // SAFETY: ends the child without running anything of the parent's.
+            unsafe { libc::_exit(status) }
+        }
+        ForkResult::Parent { child } => {
+            assert_eq!(waitpid(child, None).unwrap(), WaitStatus::Exited(child, 0));
+        }
+    }
 }
 
 /// How often a callback was called, and how many of it are left.
