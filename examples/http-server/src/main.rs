@@ -59,7 +59,7 @@ async fn converse(stream: TcpStream) {
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Either<Full<Bytes>, Incoming>>, Infallible> {
-    let text = |text: &'static str| Full::new(Bytes::from_static(text.as_bytes())).into();
+    let text = |text: &'static str| Full::new(Bytes::from_static(text.as_bytes()));
     Ok(match (request.method(), request.uri().path()) {
         (&Method::GET, "/") => Response::new(Either::Left(text("hello\n"))),
         (&Method::POST, "/echo") => Response::new(Either::Right(request.into_body())),

@@ -1,6 +1,9 @@
 //! Connecting without blocking.
 
-use std::{io, os::fd::OwnedFd};
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
 
 use rustix::{
     io::Errno,
@@ -17,13 +20,10 @@ pub(super) fn socket(family: AddressFamily, kind: SocketType) -> io::Result<Owne
 }
 
 /// Connects a stream to an address.
-pub(super) async fn connect<T: From<OwnedFd>>(
+pub(super) async fn connect<T: From<OwnedFd> + AsFd + Send + 'static>(
     family: AddressFamily,
     address: &impl SocketAddrArg,
-) -> io::Result<Async<T>>
-where
-    T: std::os::fd::AsFd + Send + 'static,
-{
+) -> io::Result<Async<T>> {
     let stream = Async::new_nonblocking(T::from(socket(family, SocketType::STREAM)?));
     match start(&stream, address) {
         Ok(()) => return Ok(stream),
