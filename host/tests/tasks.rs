@@ -72,7 +72,7 @@ fn tasks_take_turns_in_the_order_of_their_spawning() {
 #[test]
 fn a_panic_in_a_task_is_a_value_and_the_loop_lives() {
     let (text, after) = run(async {
-        let error = spawn(async { panic!("task 7") }).await.map(|()| ()).unwrap_err();
+        let error = spawn(async { panic!("task 7") }).await.unwrap_err();
         assert!(error.is_panic() && !error.is_cancelled());
         let text = error.to_string();
         let payload = error.try_into_panic().unwrap();
@@ -85,7 +85,7 @@ fn a_panic_in_a_task_is_a_value_and_the_loop_lives() {
 
 #[test]
 fn a_panic_of_the_main_future_comes_out_and_the_thread_can_run_again() {
-    let payload = catch_unwind(|| run(async { panic!("main") }).map(|()| ())).unwrap_err();
+    let payload = catch_unwind(|| run(async { panic!("main") })).unwrap_err();
     assert_eq!(payload.downcast_ref::<&str>(), Some(&"main"));
     assert_eq!(run(async { 1 }).unwrap(), 1);
 }
@@ -347,7 +347,7 @@ fn blocking_calls_run_elsewhere_and_their_panics_are_values() {
         let here = thread::current().id();
         let there = spawn_blocking(move || thread::current().id()).await.unwrap();
         assert_ne!(here, there);
-        let error = spawn_blocking(|| panic!("in the pool")).await.map(|()| ()).unwrap_err();
+        let error = spawn_blocking(|| panic!("in the pool")).await.unwrap_err();
         assert_eq!(error.to_string(), "the task has panicked: in the pool");
     })
     .unwrap();
