@@ -1,5 +1,7 @@
 //! Ends: of the watcher, of the loop, and what is left then.
 
+use loophost_plugin_api::Error;
+
 use super::WatcherBench;
 use crate::{
     Case, Program, Verdict,
@@ -33,6 +35,11 @@ pub(super) const CASES: &[Case] = &[
         "watcher/leaves-nothing",
         "after twenty children no descriptor, thread or zombie is left of them",
         leaves_nothing,
+    ),
+    Case::child_watcher(
+        "watcher/removed-leaves-nothing",
+        "of children whose handlers were removed no descriptor or thread is left once they have exited",
+        removed_leaves_nothing,
     ),
     Case::child_watcher("watcher/has-name", "the watcher has a name, and no unknown extension", has_name),
 ];
@@ -127,6 +134,28 @@ fn leaves_nothing(bench: &WatcherBench<'_>) -> Verdict {
         }
         watcher.event_loop.run_once(Some(std::time::Duration::from_millis(10)))?;
     }
+}
+
+fn removed_leaves_nothing(bench: &WatcherBench<'_>) -> Verdict {
+    let watcher = bench.watcher()?;
+    // The first ones may leave what a process needs once.
+    watcher.settle()?;
+    watcher.settle()?;
+    let held = || {
+        let state = bench.harness.system_state()?;
+        Ok::<_, Error>((state.descriptors.len(), state.threads.len()))
+    };
+    let before = held()?;
+    for _ in 0..10 {
+        let mut child = watcher.start(&Program::waiting("exit 0"), &Exits::default())?;
+        ensure!(watcher.remove(child.pid())?, "remove_child_handler: expected true");
+        drop(child.take_stdin());
+    }
+    // A thread that has waited has yet to end, and the host to reap them; it may keep a thread and a descriptor for that.
+    watcher.wait("the last of ten children whose handlers were removed to leave nothing", || {
+        held().is_ok_and(|now| now.0 <= before.0 + 1 && now.1 <= before.1 + 1)
+    })?;
+    Ok(Passed)
 }
 
 fn has_name(bench: &WatcherBench<'_>) -> Verdict {
