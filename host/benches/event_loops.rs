@@ -1,9 +1,10 @@
-//! The built-in loop, and the same loop loaded from a `.so`: what does the boundary cost?
+//! The built-in loop, and the same loop loaded from a `.so`: what does the boundary cost? And the loops of the plugins `poll`
+//! and, where there is io_uring, `uring` beside them.
 //!
 //! `cargo bench -p loophost --bench event_loops`
 //!
-//! Each case runs in turn on one and on the other, 20 times, and prints nanoseconds of CPU time per operation (of
-//! all threads of the process): smallest, median, largest; then the ratio of the pairs.
+//! Each case runs in turn on all of them, 20 times, and prints nanoseconds of CPU time per operation (of all threads of the
+//! process): smallest, median, largest; then the ratio of each to the built-in loop, pair by pair.
 
 use std::{
     io::{Read, Write},
@@ -45,16 +46,21 @@ const CASES: [Case; 5] = [
 
 fn main() {
     let default = PolicyHandle::new(DefaultEventLoopPolicy::new());
-    let file = loophost_tests::cdylib("selector-policy");
-    let plugin = plugin::load(&file, &loophost_tests::trust()).expect("the plugin can be loaded");
-    let loaded =
-        plugin.new_policy(None, &Options::new(), Some(default.clone())).expect("the plugin makes its policy");
-    let policies = [("built in", default), ("from .so", loaded)];
+    let mut policies = vec![("built in", default.clone())];
+    let uring = loophost_tests::io_uring_works().then_some(("uring", "loophost-uring"));
+    for (name, package) in
+        [("from .so", "selector-policy"), ("poll", "loophost-poll")].into_iter().chain(uring)
+    {
+        let file = loophost_tests::cdylib(package);
+        let plugin = plugin::load(&file, &loophost_tests::trust()).expect("the plugin can be loaded");
+        let policy = plugin.new_policy(None, &Options::new(), Some(default.clone()));
+        policies.push((name, policy.expect("the plugin makes its policy")));
+    }
 
     println!("ns of CPU per operation, {RUNS} interleaved runs: min / median / max");
     for case in CASES {
         println!("{}", case.name);
-        let mut times = [const { Vec::new() }; 2];
+        let mut times = vec![Vec::new(); policies.len()];
         for run in 0..RUNS + 1 {
             for (index, (_, policy)) in policies.iter().enumerate() {
                 let time = measure(&case, policy);
@@ -64,12 +70,11 @@ fn main() {
                 }
             }
         }
-        let ratios: Vec<f64> =
-            times[1].iter().zip(&times[0]).map(|(loaded, built_in)| loaded / built_in).collect();
+        let built_in = times[0].clone();
         for ((name, _), times) in policies.iter().zip(times) {
-            println!("  {name}    {}", spread(times, 1));
+            let ratios = times.iter().zip(&built_in).map(|(time, built_in)| time / built_in).collect();
+            println!("  {name:8}    {:28}  × {}", spread(times, 1), spread(ratios, 3));
         }
-        println!("  ratio       {}", spread(ratios, 3));
     }
 }
 
