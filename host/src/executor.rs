@@ -21,7 +21,7 @@ use std::{
 use async_task::{Builder, FallibleTask, Runnable, Task};
 use slab::Slab;
 
-use crate::{Callback, Error, LoopHandle, process::lock, running};
+use crate::{Callback, Error, HandleId, LoopHandle, process::lock, running};
 
 /// The tasks of one loop.
 pub(crate) struct Executor {
@@ -29,6 +29,8 @@ pub(crate) struct Executor {
     tasks: Mutex<Tasks>,
     /// How many tasks have been aborted and are not over yet.
     aborted: AtomicUsize,
+    /// The timer that the loop drops when it is closed; `None` if it is closed already.
+    until_closed: Option<HandleId>,
 }
 
 #[derive(Default)]
@@ -74,12 +76,22 @@ impl Executor {
             known.retain(|executor| executor.strong_count() != 0);
             let same = |executor: &Arc<Self>| executor.event_loop.same(event_loop);
             known.iter().filter_map(Weak::upgrade).find(same).unwrap_or_else(|| {
-                let event_loop = event_loop.clone();
-                let fresh =
-                    Arc::new(Self { event_loop, tasks: Mutex::default(), aborted: AtomicUsize::new(0) });
+                let fresh = Self::new(event_loop.clone());
                 known.push(Arc::downgrade(&fresh));
                 fresh
             })
+        })
+    }
+
+    fn new(event_loop: LoopHandle) -> Arc<Self> {
+        Arc::new_cyclic(|this| {
+            let tasks = UntilClosed(this.clone());
+            let never = Callback::new(move |_| {
+                drop(tasks);
+                Ok(())
+            });
+            let until_closed = event_loop.call_at(u64::MAX, never).ok();
+            Self { event_loop, tasks: Mutex::default(), aborted: AtomicUsize::new(0), until_closed }
         })
     }
 
@@ -185,6 +197,26 @@ impl fmt::Debug for Executor {
     }
 }
 
+impl Drop for Executor {
+    fn drop(&mut self) {
+        if let Some(timer) = self.until_closed {
+            // Where that is not possible, the loop is closed, or keeps a few words until it is.
+            let _ = self.event_loop.cancel(timer);
+        }
+    }
+}
+
+/// Ends the tasks of a loop that is closed: dropped there, and nowhere else while there are any.
+struct UntilClosed(Weak<Executor>);
+
+impl Drop for UntilClosed {
+    fn drop(&mut self) {
+        if let Some(executor) = self.0.upgrade() {
+            executor.close();
+        }
+    }
+}
+
 impl Membership {
     /// Has the future dropped in the task's next turn, unless the task is over by then.
     pub(crate) fn abort(&self) {
@@ -207,8 +239,7 @@ impl Membership {
 
 /// Takes a task off the list when its future has been dropped.
 ///
-/// That happens in a turn of the loop, whose executor is at hand there, or because the loop is closed and nobody looks at
-/// the list any more.
+/// That happens in a turn of the loop, whose executor is at hand there, or together with a [`Scheduled`].
 struct Leave(Key);
 
 impl Leave {
@@ -302,10 +333,27 @@ fn take_turn(runnable: Runnable<Membership>) {
 }
 
 fn turn(runnable: Runnable<Membership>) -> Callback {
+    let mut scheduled = Scheduled(Some(runnable));
     Callback::new(move |_| {
-        take_turn(runnable);
+        if let Some(runnable) = scheduled.0.take() {
+            take_turn(runnable);
+        }
         Ok(())
     })
+}
+
+/// A task in a callback; a loop that drops the callback ends the task.
+struct Scheduled(Option<Runnable<Membership>>);
+
+impl Drop for Scheduled {
+    fn drop(&mut self) {
+        let Some(runnable) = self.0.take() else { return };
+        let Membership { executor, key } = runnable.metadata();
+        let (executor, key) = (executor.clone(), *key);
+        // A local task panics in another thread than its own: it is leaked.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(runnable)));
+        executor.leave(key);
+    }
 }
 
 fn call_here(event_loop: &LoopHandle, callback: Callback) -> bool {

@@ -45,8 +45,10 @@ pub fn run<F: Future>(future: F) -> Result<F::Output, Error> {
     let executor = Executor::of(&event_loop);
     let ended = policy::set_event_loop(Some(event_loop.clone())).and_then(|()| {
         let ended = run_until_complete(&executor, future);
+        // A loop that has failed is not run again: it drops its tasks when it is closed.
+        let has_failed = ended.as_ref().is_err_and(|error| error.code() != ErrorCode::LOOP_STOPPED);
         // The last task to go stops the loop.
-        let gone = if executor.close() { event_loop.run_forever() } else { Ok(()) };
+        let gone = if !has_failed && executor.close() { event_loop.run_forever() } else { Ok(()) };
         ended.and_then(|output| gone.map(|()| output))
     });
     for closed in [policy::set_event_loop(None), event_loop.close()] {
