@@ -7,12 +7,14 @@ mod blocking;
 mod join_error;
 mod join_handle;
 mod spawner;
+mod yield_now;
 
 pub use blocking::spawn_blocking;
 pub use join_error::JoinError;
 pub use join_handle::JoinHandle;
 pub(crate) use join_handle::{Caught, poll_caught};
 pub use spawner::Spawner;
+pub use yield_now::yield_now;
 
 /// Makes a task of a future on the loop that runs in this thread (asyncio: `create_task`). It gets its first turn after
 /// everything that is due already. Anybody may wake it, and its [`JoinHandle`] may go to other threads; for a future that may not, there is

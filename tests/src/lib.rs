@@ -35,6 +35,15 @@ pub use requirement::{io_uring_works, libuv_works, require, skip};
 pub use setup::{Plugins, Setup};
 pub use started::{Ended, Started, command, lines, loophost, run};
 
+/// The code of the guide and of the README is compiled and run as the examples of these are.
+#[cfg(doctest)]
+#[doc = include_str!("../../GUIDE.md")]
+pub struct Guide;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
+
 /// The workspace.
 pub fn workspace() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))

@@ -30,7 +30,9 @@ pub fn loophost<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
 /// configuration, no input, and no signal blocked or ignored (a shell ignores SIGINT for what it runs in the background).
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
-    for variable in ["POLICY", "WATCHER", "LOG", "PLUGIN_PATH"] {
+    for variable in
+        ["POLICY", "POLICY_OPT", "WATCHER", "WATCHER_OPT", "COMPAT", "TRUST_OWNER", "LOG", "PLUGIN_PATH"]
+    {
         command.env_remove(format!("LOOPHOST_{variable}"));
     }
     command.env_remove("NO_COLOR").env("XDG_CONFIG_HOME", "/no/configuration").stdin(Stdio::null());

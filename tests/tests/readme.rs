@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use loophost_tests::{binary, cdylib, require, workspace};
+use loophost_tests::{binary, cdylib, io_uring_works, libuv_works, require, workspace};
 use tempfile::TempDir;
 
 /// What the README calls the plugin in C that it has the reader build.
@@ -29,18 +29,28 @@ fn examples(in_c: Option<&str>) -> Vec<Vec<String>> {
     let built = cdylib("limited-policy").parent().unwrap().display().to_string();
     cdylib("loophost-poll");
     cdylib("loophost-uring");
-    let commands = readme.lines().filter_map(|line| line.strip_prefix("$ ")).filter_map(|line| {
-        let line = line.split(" #").next()?.replace("./target/release", &built);
-        let line = if line.contains(IN_C) { line.replace(IN_C, in_c?) } else { line };
-        let (options, program) = line.split_once(" -- ").map_or((&*line, None), |(o, p)| (o, Some(p)));
-        let mut words: Vec<_> = options.split_whitespace().map(str::to_owned).collect();
-        if program.is_some() {
-            words.extend(["--", "true"].map(str::to_owned));
-        }
-        // Batches take their values from files that only the reader has.
-        let is_ours = words.contains(&"loophost".to_owned()) && !words.contains(&"batch".to_owned());
-        is_ours.then_some(words)
-    });
+    cdylib("loophost-libuv");
+    // Some say themselves what happens where there is no io_uring.
+    let works = |line: &str| {
+        (!line.contains("--policy uring --") || line.contains("--fallback") || io_uring_works())
+            && (!line.contains("--policy libuv") || libuv_works())
+    };
+    let commands = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("$ "))
+        .filter(|line| works(line))
+        .filter_map(|line| {
+            let line = line.split(" #").next()?.replace("./target/release", &built);
+            let line = if line.contains(IN_C) { line.replace(IN_C, in_c?) } else { line };
+            let (options, program) = line.split_once(" -- ").map_or((&*line, None), |(o, p)| (o, Some(p)));
+            let mut words: Vec<_> = options.split_whitespace().map(str::to_owned).collect();
+            if program.is_some() {
+                words.extend(["--", "true"].map(str::to_owned));
+            }
+            // Batches take their values from files that only the reader has.
+            let is_ours = words.contains(&"loophost".to_owned()) && !words.contains(&"batch".to_owned());
+            is_ours.then_some(words)
+        });
     commands.collect()
 }
 

@@ -109,14 +109,14 @@ fn links_count_and_the_folders_that_they_lie_in() {
     }
 }
 
-/// A set-user-ID copy of the binary, in a folder that everybody can search.
+/// A set-user-ID copy of a program, in a folder that everybody can search.
 struct SetUserId {
     folder: TempDir,
 }
 
 impl SetUserId {
     /// `None` where the bit would mean nothing, and the test is skipped.
-    fn new() -> Option<Self> {
+    fn of(program: impl AsRef<Path>) -> Option<Self> {
         if !is_root() {
             return None;
         }
@@ -131,14 +131,14 @@ impl SetUserId {
         let this = Self { folder };
         fs::create_dir(this.path().join("bin")).unwrap();
         // Copied by a child: what is open for writing here, if only in a process just being started, cannot be executed.
-        let copied = std::process::Command::new("cp").arg(binary()).arg(this.binary()).status();
+        let copied = std::process::Command::new("cp").arg(program.as_ref()).arg(this.program()).status();
         assert!(copied.unwrap().success());
         this.set_mode(0o4755);
         Some(this)
     }
 
-    fn binary(&self) -> PathBuf {
-        self.path().join("bin/loophost")
+    fn program(&self) -> PathBuf {
+        self.path().join("bin/program")
     }
 
     fn path(&self) -> &Path {
@@ -146,12 +146,12 @@ impl SetUserId {
     }
 
     fn set_mode(&self, mode: u32) {
-        fs::set_permissions(self.binary(), Permissions::from_mode(mode)).unwrap();
+        fs::set_permissions(self.program(), Permissions::from_mode(mode)).unwrap();
     }
 
     /// Started by nobody, with a hostile environment.
     fn run(&self, args: &[&str]) -> Ended {
-        let mut command = command(self.binary());
+        let mut command = command(self.program());
         command
             .args(args)
             .uid(NOBODY)
@@ -160,6 +160,9 @@ impl SetUserId {
             .env("LOOPHOST_POLICY", "/no/such.so")
             .env("LOOPHOST_WATCHER", "/no/such.so")
             .env("LOOPHOST_PLUGIN_PATH", "/no/such")
+            .env("LOOPHOST_POLICY_OPT", "no-option")
+            .env("LOOPHOST_COMPAT", "0.1")
+            .env("LOOPHOST_TRUST_OWNER", "nobody")
             .env("XDG_CONFIG_HOME", self.path())
             .env("XDG_DATA_HOME", self.path())
             .env("HOME", self.path());
@@ -169,7 +172,7 @@ impl SetUserId {
 
 #[test]
 fn with_more_rights_than_its_user_it_believes_neither_environment_nor_flags() {
-    let Some(program) = SetUserId::new() else { return };
+    let Some(program) = SetUserId::of(binary()) else { return };
     let folder = program.path().to_str().unwrap();
     fs::create_dir_all(program.path().join("loophost/plugins")).unwrap();
     fs::write(program.path().join("loophost/config.toml"), "policy = \"/no/such.so\"\n").unwrap();
@@ -202,5 +205,16 @@ fn with_more_rights_than_its_user_it_believes_neither_environment_nor_flags() {
 
     // The same without the bit believes all of it.
     program.set_mode(0o755);
-    refused(&program.run(&["run", "--", "true"]), &["/no/such.so"]);
+    refused(&program.run(&["run", "--", "true"]), &["LOOPHOST_TRUST_OWNER=nobody"]);
+}
+
+#[test]
+fn nor_does_a_program_that_is_built_on_the_library() {
+    let Some(program) = SetUserId::of(env!("CARGO_BIN_EXE_chosen")) else { return };
+    let ended = program.run(&[]);
+    assert!(ended.stdout.starts_with("loop SelectorEventLoop\n"), "{} {}", ended.stdout, ended.stderr);
+    program.set_mode(0o755);
+    let ended = program.run(&[]);
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stdout);
+    assert!(ended.stderr.contains("LOOPHOST_COMPAT=0.1"), "{}", ended.stderr);
 }

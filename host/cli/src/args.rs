@@ -126,6 +126,10 @@ pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) choices: Choices,
 
+    /// Do not tell the program what was chosen: otherwise what is built on loophost's library runs on it too
+    #[arg(long, help_heading = CHOICES)]
+    pub(crate) no_export: bool,
+
     /// Send the program this signal, such as TERM or KILL, if loophost itself is killed
     #[arg(long, value_name = "SIGNAL", value_parser = signal)]
     pub(crate) death_signal: Option<i32>,
@@ -185,6 +189,10 @@ Examples:
 pub(crate) struct Batch {
     #[command(flatten)]
     pub(crate) choices: Choices,
+
+    /// Do not tell the jobs what was chosen: otherwise what is built on loophost's library runs on it too
+    #[arg(long, help_heading = CHOICES)]
+    pub(crate) no_export: bool,
 
     /// Run N jobs at a time, or as many as N% of the processors
     #[arg(short, long, value_name = "N|N%", default_value = "100%")]

@@ -41,6 +41,7 @@ use crate::{
     args::{Args, Batch},
     choice, death_signal,
     exit_status::Outcome,
+    export::Export,
     settings::Settings,
     sys::signals,
     watchdog::Watchdog,
@@ -83,6 +84,7 @@ pub(crate) fn run(args: &Batch, common: &Args) -> Result<Outcome, Box<dyn Error>
         grace: args.grace,
         stdin_is_input,
         death_signal: death_signal::find("jobs"),
+        export: if args.no_export { Export::NONE } else { Export::new(&chosen, &settings) },
     };
     let runner = Runner::new(chosen.event_loop.clone(), watchdog, plan, writer, progress);
     let outcome = runner.run().map_err(|error| chosen.loop_error(&error))?;

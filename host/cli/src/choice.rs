@@ -51,6 +51,25 @@ pub(crate) struct Choice {
     pub(crate) fell_back: Option<String>,
 }
 
+impl Choice {
+    /// What others choose the same by: a built-in, or a file with the name of its offer. `None` for a default.
+    pub(crate) fn reference_for_others(&self, kind: OfferKind) -> Option<OsString> {
+        let reference = self.reference.as_ref().filter(|_| self.fell_back.is_none())?;
+        let Some((plugin, plugin::Source::File(path))) = self.plugin.map(|plugin| (plugin, plugin.source()))
+        else {
+            return Some(reference.to_os_string());
+        };
+        // It was found before, to make it.
+        let offer = plugin.offer(kind, reference.offer.as_deref()).ok().map(|offer| offer.name.clone());
+        Some(Reference { target: Target::Path(path.clone()), offer }.to_os_string())
+    }
+
+    /// As the constructor got them.
+    pub(crate) fn options(&self) -> Options {
+        options(&self.options)
+    }
+}
+
 /// An option, and who has given it.
 #[derive(Debug)]
 pub(crate) struct GivenOption {
@@ -65,6 +84,7 @@ struct Question<'a> {
     kind: OfferKind,
     flag: &'static str,
     variable: &'static str,
+    option_variable: &'static str,
     built_in: &'a [&'a str],
     /// What was chosen, and what would have been.
     answers: Layers<OsString>,
@@ -78,7 +98,8 @@ fn questions(choices: &Choices, settings: &Settings) -> Result<[Question<'static
     let policy = Question {
         kind: OfferKind::Policy,
         flag: "--policy",
-        variable: "LOOPHOST_POLICY",
+        variable: environment::POLICY,
+        option_variable: environment::POLICY_OPT,
         built_in: &builtin::POLICIES,
         answers: Layers::from_iter([]),
         options: Vec::new(),
@@ -87,7 +108,8 @@ fn questions(choices: &Choices, settings: &Settings) -> Result<[Question<'static
     let watcher = Question {
         kind: OfferKind::Watcher,
         flag: "--watcher",
-        variable: "LOOPHOST_WATCHER",
+        variable: environment::WATCHER,
+        option_variable: environment::WATCHER_OPT,
         built_in: &builtin::WATCHERS,
         answers: Layers::from_iter([]),
         options: Vec::new(),
@@ -156,6 +178,12 @@ impl Chosen {
     }
 }
 
+fn options(given: &[GivenOption]) -> Options {
+    let mut options = Options::new();
+    given.iter().for_each(|option| options.push(&option.key, &option.said.value));
+    options
+}
+
 type Install<'a> = dyn Fn(&Plugin, Option<&str>, &Options) -> Result<(), Box<dyn Error>> + 'a;
 
 impl Question<'_> {
@@ -184,8 +212,10 @@ impl Question<'_> {
             Some((Said { value: value.into(), source: source.clone() }, file_options(file)))
         });
         let files: Vec<_> = files.collect();
-        // A file's options are those of what the same file has chosen.
+        let of_variable = self.variable_options(flag.is_some(), variable.is_some())?;
+        // A file's options are those of what the same file has chosen, and a variable's those of what the other has.
         let of_choice = match (&flag, &variable, files.first()) {
+            (None, Some(_), _) => of_variable.as_slice(),
             (None, None, Some((_, options))) => options.as_slice(),
             _ => &[],
         };
@@ -209,12 +239,26 @@ impl Question<'_> {
         Ok(self)
     }
 
-    fn options(&self) -> Options {
-        let mut options = Options::new();
-        for option in &self.options {
-            options.push(&option.key, &option.said.value);
+    /// The options that are given in a variable. If a flag chooses, they are for something else, and may be wrong.
+    fn variable_options(
+        &self,
+        flag_chooses: bool,
+        variable_chooses: bool,
+    ) -> Result<Vec<(String, Said<String>)>, String> {
+        if flag_chooses {
+            return Ok(Vec::new());
         }
-        options
+        let options = environment::options(self.option_variable).map_err(|error| error.to_string())?;
+        if !variable_chooses && !options.is_empty() {
+            return Err(format!("{} needs {}, whose options these are", self.option_variable, self.variable));
+        }
+        let source = Source::Environment(self.option_variable);
+        let said = |value: &str| Said { value: value.to_owned(), source: source.clone() };
+        Ok(options.iter().map(|option| (option.key().to_owned(), said(option.value()))).collect())
+    }
+
+    fn options(&self) -> Options {
+        options(&self.options)
     }
 
     fn answer(

@@ -10,12 +10,13 @@ use loophost::{plugin::Source, policy};
 
 use crate::{
     choice::{Choice, Chosen},
+    export::Export,
     settings::Settings,
     source::Said,
 };
 
 /// Prints what was chosen.
-pub(crate) fn print(chosen: &Chosen, settings: &Settings) -> Result<(), Box<dyn Error>> {
+pub(crate) fn print(chosen: &Chosen, settings: &Settings, export: &Export) -> Result<(), Box<dyn Error>> {
     let watcher_name = policy::get_event_loop_policy().get_child_watcher()?.name();
 
     let mut out = io::stdout().lock();
@@ -50,6 +51,12 @@ pub(crate) fn print(chosen: &Chosen, settings: &Settings) -> Result<(), Box<dyn 
     for owner in &settings.owners {
         writeln!(out, "trusts   user {}", owner.value)?;
         writeln!(out, "         chosen by: {}", owner.source)?;
+    }
+    for (name, value) in export.variables() {
+        match value {
+            Some(value) => writeln!(out, "exports  {name}={}", value.display())?,
+            None => writeln!(out, "exports  no {name}")?,
+        }
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ mod death_signal;
 mod doctor;
 mod exit_status;
 mod explain;
+mod export;
 mod log;
 mod missed_exit;
 mod output;

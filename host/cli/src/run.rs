@@ -16,7 +16,9 @@ use crate::{
     args::{Args, Run},
     choice,
     exit_status::Outcome,
-    explain, output,
+    explain,
+    export::Export,
+    output,
     settings::Settings,
     sys::{signals, startup},
     watchdog::Watchdog,
@@ -43,11 +45,12 @@ pub(crate) fn run(args: &Run, common: &Args) -> Result<Outcome, Box<dyn Error>> 
 
     let watchdog = Watchdog::default();
     let chosen = choice::choose(&args.choices, &settings, &watchdog)?;
+    let export = if args.no_export { Export::NONE } else { Export::new(&chosen, &settings) };
     if args.explain {
-        return output::ended(explain::print(&chosen, &settings));
+        return output::ended(explain::print(&chosen, &settings, &export));
     }
     policy::set_event_loop(Some(chosen.event_loop.clone()))?;
-    let command = command(args, terminal.as_ref())?;
+    let command = export.to(command(args, terminal.as_ref())?);
     let outcome = Supervisor::new(chosen.event_loop.clone(), terminal, watchdog)
         .run(command)
         .map_err(|error| chosen.loop_error(&error))?;

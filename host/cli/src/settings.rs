@@ -44,8 +44,8 @@ impl Settings {
     /// Reads the configuration files and begins to write log lines.
     pub(crate) fn begin(common: &Args) -> Result<Self, Box<dyn Error>> {
         refuse_flags(common)?;
-        // Of the files themselves only flags can say who is trusted.
-        let mut owners = flagged_owners(common);
+        // Of the files themselves only flags and the variable can say who is trusted.
+        let mut owners = given_owners(common)?;
         let files = config::read(common.config.as_deref(), &trust_in(&owners))?;
         owners.extend(files.iter().flat_map(|file| file.trust_owner.iter().cloned()));
         let log = log_layers(common, &files)?;
@@ -64,7 +64,7 @@ impl Settings {
     /// What holds if [`begin`](Self::begin) has failed, for `doctor`: flags and variables, as far as they can be used.
     pub(crate) fn without_files(common: &Args) -> Self {
         let (owners, folders) = match refuse_flags(common) {
-            Ok(()) => (flagged_owners(common), &*common.plugin_path),
+            Ok(()) => (given_owners(common).unwrap_or_default(), &*common.plugin_path),
             Err(_) => (Vec::new(), [].as_slice()),
         };
         let log = common.log.clone().map(|filter| flag("--log", filter)).into_iter().collect();
@@ -79,7 +79,7 @@ impl Settings {
     /// The variable holds no version, and no flag overrides it.
     pub(crate) fn compat(&self, choices: &Choices) -> Result<Layers<Profile>, String> {
         let from_flag = choices.compat.map(|profile| flag("--compat", profile));
-        let from_variable = variable("LOOPHOST_COMPAT", from_flag.is_some())?;
+        let from_variable = variable(environment::COMPAT, from_flag.is_some())?;
         let from_files = self.files.iter().filter_map(|file| file.compat.clone());
         Ok(from_flag.into_iter().chain(from_variable).chain(from_files).collect())
     }
@@ -124,8 +124,13 @@ fn trust_in(owners: &[Said<Owner>]) -> Trust {
     owners.iter().fold(Trust::new(), |trust, said| trust.with_owner(said.value.0))
 }
 
-fn flagged_owners(common: &Args) -> Vec<Said<Owner>> {
-    common.trust_owner.iter().map(|owner| flag("--trust-owner", *owner)).collect()
+/// Those of flags, then those of the variable.
+fn given_owners(common: &Args) -> Result<Vec<Said<Owner>>, String> {
+    let mut owners: Vec<_> = common.trust_owner.iter().map(|owner| flag("--trust-owner", *owner)).collect();
+    let others = environment::trusted_owners().map_err(|error| error.to_string())?;
+    let source = Source::Environment(environment::TRUST_OWNER);
+    owners.extend(others.into_iter().map(|uid| Said { value: Owner(uid), source: source.clone() }));
+    Ok(owners)
 }
 
 fn filter(log: &Layers<Filter>) -> Filter {

@@ -16,7 +16,8 @@ use atomic_waker::AtomicWaker;
 use crate::{Callback, HandleId, LoopHandle, executor, policy, running, sys::fork_mark};
 
 /// Waits for this long (asyncio: `sleep`). The time counts from this call. A time that is too long for the clock, some
-/// 580 years, is for ever; none at all is ready at once, without a turn of the loop.
+/// 580 years, is for ever; none at all is ready at once, without a turn of the loop:
+/// for that there is [`yield_now`](crate::task::yield_now).
 pub fn sleep(time: Duration) -> Sleep {
     Sleep { deadline: Instant::now().checked_add(time), timer: None }
 }

@@ -1,6 +1,6 @@
 //! The policy `uring`: the default policy, with loops on io_uring.
 //!
-//! The loop is base-loop around a [`Ring`]: operations go to the kernel, readers, writers and streams are polls in the
+//! The loop is base-loop around a ring (`ring.rs`): operations go to the kernel, readers, writers and streams are polls in the
 //! ring. So is what `PidfdChildWatcher` does with a child.
 
 #![deny(unsafe_code)]

@@ -38,6 +38,7 @@ watcher  threaded
          is ThreadedChildWatcher
          chosen by: --watcher
          built in
+exports  LOOPHOST_WATCHER=threaded
 ";
     assert_eq!(explained, expected);
 }
@@ -57,6 +58,8 @@ watcher  pidfd
          is PidfdChildWatcher
          chosen by: --watcher
          built in
+exports  LOOPHOST_POLICY=PLUGINS/libloophost_poll.so#poll
+exports  LOOPHOST_WATCHER=pidfd
 ";
     assert_eq!(explained, expected);
     let file = plugins.file("libloophost_poll.so");

@@ -5,6 +5,7 @@ use std::{ffi::OsStr, time::Duration};
 use loophost::process::{Command, Stdio};
 
 use super::{Halt, halt::When, template::Template, values::Values};
+use crate::export::Export;
 
 /// What is to be done, and how.
 pub(super) struct Plan {
@@ -30,6 +31,8 @@ pub(super) struct Plan {
     pub(super) stdin_is_input: bool,
     /// What a job gets when loophost is killed.
     pub(super) death_signal: Option<i32>,
+    /// What jobs are told of the choice of policy and watcher.
+    pub(super) export: Export,
 }
 
 impl Plan {
@@ -47,7 +50,7 @@ impl Plan {
         if let Some(signum) = self.death_signal {
             command = command.death_signal(signum);
         }
-        command
+        self.export.to(command)
     }
 
     /// What is to be done after so many failures; `None`: go on.
