@@ -56,6 +56,8 @@ pub fn run<F: Future>(future: F) -> Result<F::Output, Error> {
         };
         ended.and_then(|output| gone.map(|()| output))
     });
+    // It has a timer, which would count as left.
+    drop(executor);
     for closed in [policy::set_event_loop(None), event_loop.close()] {
         if let Err(error) = closed {
             tracing::warn!("{}: closing the event loop: {error}", event_loop.name());
