@@ -284,7 +284,7 @@ static int wait_for_events(struct select_loop *loop, uint64_t timeout_ns, fd_set
     uint64_t deadline = now(loop) + (timeout_ns < LONGEST_WAIT_NS ? timeout_ns : LONGEST_WAIT_NS);
     for (;;) {
         int end = fill_sets(loop, readable, writable);
-        uint64_t left = deadline > now(loop) ? deadline - now(loop) : 0;
+        uint64_t time = now(loop), left = deadline > time ? deadline - time : 0;
         struct timespec timeout = {(time_t)(left / 1000000000), (long)(left % 1000000000)};
         int ready = pselect(end, readable, writable, NULL, &timeout, NULL);
         if (ready >= 0 || (errno != EINTR && !(errno == EBADF && silence_closed(loop)))) return ready;

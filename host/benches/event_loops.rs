@@ -1,14 +1,15 @@
-//! The built-in loop, the same loop loaded from a `.so`, and libuv's, where that is installed: what does the boundary
+//! The built-in loop, the same loop loaded from a `.so`, and those of the plugins that bring their own: what does the boundary
 //! cost, and what another loop behind it?
 //!
 //! `cargo bench -p loophost --bench event_loops`
 //!
-//! Each case runs in turn on each of them, 20 times, and prints nanoseconds of CPU time per operation (of
-//! all threads of the process): smallest, median, largest; then the ratio to the built-in one, run by run.
+//! Each case runs in turn on all of them, 20 times, and prints nanoseconds of CPU time per operation (of all threads of the
+//! process): smallest, median, largest; then the ratio of each to the built-in loop, pair by pair.
 
 use std::{
     io::{Read, Write},
     os::{fd::AsRawFd, unix::net::UnixStream},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -21,6 +22,7 @@ use std::{
 use loophost::{
     Callback, Fd, LoopHandle, Options, PolicyHandle, RepeatCallback, plugin, policy::DefaultEventLoopPolicy,
 };
+use loophost_tests::{LoopPlugin, loop_plugins};
 use nix::time::{ClockId, clock_gettime};
 
 const RUNS: usize = 20;
@@ -46,14 +48,15 @@ const CASES: [Case; 5] = [
 
 fn main() {
     let default = PolicyHandle::new(DefaultEventLoopPolicy::new());
-    let loaded = |package| {
-        let file = loophost_tests::cdylib(package);
-        let plugin = plugin::load(&file, &loophost_tests::trust()).expect("the plugin can be loaded");
-        plugin.new_policy(None, &Options::new(), Some(default.clone())).expect("the plugin makes its policy")
+    let load = |name, file: &Path| {
+        let plugin = plugin::load(file, &loophost_tests::trust()).expect("the plugin can be loaded");
+        let policy = plugin.new_policy(None, &Options::new(), Some(default.clone()));
+        (name, policy.expect("the plugin makes its policy"))
     };
-    let mut policies = vec![("built in", default.clone()), ("from .so", loaded("selector-policy"))];
-    if loophost_tests::libuv_works() {
-        policies.push(("libuv", loaded("loophost-libuv")));
+    let mut policies = vec![("built in", default.clone())];
+    policies.push(load("from .so", &loophost_tests::cdylib("selector-policy")));
+    for LoopPlugin { name, file } in loop_plugins() {
+        policies.push(load(name, &file));
     }
 
     println!("ns of CPU per operation, {RUNS} interleaved runs: min / median / max");
@@ -69,9 +72,10 @@ fn main() {
                 }
             }
         }
-        for ((name, _), of_policy) in policies.iter().zip(&times) {
-            let ratios = of_policy.iter().zip(&times[0]).map(|(time, built_in)| time / built_in).collect();
-            println!("  {name:8}    {}    ratio {}", spread(of_policy.clone(), 1), spread(ratios, 3));
+        let built_in = times[0].clone();
+        for ((name, _), times) in policies.iter().zip(times) {
+            let ratios = times.iter().zip(&built_in).map(|(time, built_in)| time / built_in).collect();
+            println!("  {name:8}    {:28}  × {}", spread(times, 1), spread(ratios, 3));
         }
     }
 }

@@ -12,7 +12,7 @@ mod yield_now;
 pub use blocking::spawn_blocking;
 pub use join_error::JoinError;
 pub use join_handle::JoinHandle;
-pub(crate) use join_handle::{Caught, caught};
+pub(crate) use join_handle::{Caught, poll_caught};
 pub use spawner::Spawner;
 pub use yield_now::yield_now;
 
@@ -37,7 +37,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    Spawner::of_running_loop().spawn(future)
+    spawner::here(|executor| executor.spawn(future))
 }
 
 /// As [`spawn`], for a future that cannot leave this thread.
@@ -52,5 +52,5 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    Spawner::of_running_loop().spawn_local(future)
+    spawner::here(|executor| executor.spawn_local(future))
 }

@@ -6,18 +6,13 @@
 
 mod util;
 
-use std::{
-    cell::Cell,
-    fs::{self, File},
-    io,
-    rc::Rc,
-};
+use std::{cell::Cell, fs, rc::Rc};
 
 use loophost::{
     Callback, LoopHandle, Options, builtin, policy,
     process::{self, Command, SpawnError, Stdio, Way, subprocess_exec},
 };
-use util::{Exits, Holdings, new_loop, sh, wait_until};
+use util::{Exhausted, Exits, Holdings, new_loop, sh, wait_until};
 
 const ROUNDS: usize = 250;
 
@@ -131,36 +126,4 @@ fn children_that_nobody_waits_for(event_loop: &LoopHandle) {
     (0..20).for_each(|_| abandon());
     // The first time may have been counted before the last of its threads had ended.
     wait_until("nothing is left of them", || Holdings::now().are_within(&before));
-}
-
-/// As long as it lives, no more than so many descriptors can be made.
-struct Exhausted {
-    before: libc::rlimit,
-    _fillers: Vec<File>,
-}
-
-impl Exhausted {
-    fn new(free: usize) -> Self {
-        let mut before = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        // SAFETY: the struct is valid for writing.
-        assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut before) }, 0);
-        // Not below 64: a child inherits the limit, and needs some to load its libraries.
-        limit(&libc::rlimit { rlim_cur: 64, ..before });
-        let mut fillers: Vec<_> =
-            std::iter::repeat_with(|| File::open("/dev/null")).map_while(Result::ok).collect();
-        assert_eq!(io::Error::last_os_error().raw_os_error(), Some(libc::EMFILE));
-        fillers.truncate(fillers.len() - free);
-        Self { before, _fillers: fillers }
-    }
-}
-
-impl Drop for Exhausted {
-    fn drop(&mut self) {
-        limit(&self.before);
-    }
-}
-
-fn limit(limit: &libc::rlimit) {
-    // SAFETY: the struct is valid for reading.
-    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, limit) }, 0);
 }

@@ -1,12 +1,14 @@
-//! Processes in async code, on the default policy.
+//! Processes in async code, on each loop.
+
+mod every_loop;
 
 use std::{io, os::unix::process::ExitStatusExt, time::Duration};
 
+use every_loop::run;
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 use loophost::{
     ErrorCode,
     process::{Command, SpawnError, Stdio, create_subprocess_exec},
-    run,
     signal::signal,
     spawn,
     time::{sleep, timeout},
@@ -21,6 +23,11 @@ use nix::{
 
 fn sh(script: &str) -> Command {
     Command::new("sh").arg("-c").arg(script)
+}
+
+#[test]
+fn on_the_loops_of_each_plugin() {
+    every_loop::repeat();
 }
 
 #[test]

@@ -1,4 +1,6 @@
-//! Tasks, timers and the running of futures, on the default policy's loops in threads of their own.
+//! Tasks, timers and the running of futures, on each loop, in threads of their own.
+
+mod every_loop;
 
 use std::{
     cell::{Cell, RefCell},
@@ -11,8 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use every_loop::{block_on, run};
 use loophost::{
-    ErrorCode, block_on, policy, run, spawn, spawn_blocking, spawn_local,
+    ErrorCode, policy, spawn, spawn_blocking, spawn_local,
     task::Spawner,
     time::{interval, sleep, timeout},
 };
@@ -37,6 +40,11 @@ impl Drop for Dropped {
     fn drop(&mut self) {
         self.0.fetch_add(1, SeqCst);
     }
+}
+
+#[test]
+fn on_the_loops_of_each_plugin() {
+    every_loop::repeat();
 }
 
 #[test]

@@ -74,12 +74,19 @@ fn add(
     pidfd: Fd,
     handler: Callback,
 ) -> Result<(), Error> {
-    let (watcher, (tell, told)) = (watcher.clone(), mpsc::channel());
-    let add = Callback::new(move |_| {
-        tell.send(watcher.add_child_handler(pid, pidfd, handler)).unwrap();
+    let watcher = watcher.clone();
+    in_loop(event_loop, move || watcher.add_child_handler(pid, pidfd, handler))
+}
+
+fn in_loop(
+    event_loop: &LoopHandle,
+    f: impl FnOnce() -> Result<(), Error> + Send + 'static,
+) -> Result<(), Error> {
+    let (tell, told) = mpsc::channel();
+    event_loop.call_soon(Callback::new(move |_| {
+        tell.send(f()).unwrap();
         Ok(())
-    });
-    event_loop.call_soon(add)?;
+    }))?;
     event_loop.run_once(Some(Duration::ZERO))?;
     told.recv().unwrap()
 }
@@ -175,14 +182,20 @@ cases! {
     fn a_child_that_is_dead_already_is_reported(watcher, event_loop) {
         let (child, exits) = (spawn(sh("exit 7")).unwrap(), Exits::default());
         wait_for_zombie(child.pid());
-        let (inside, here) = (Arc::new(AtomicBool::new(true)), thread::current().id());
+        let (inside, here) = (Arc::new(AtomicBool::new(false)), thread::current().id());
         let (inner, still_inside) = (exits.handler(), inside.clone());
         let handler = Callback::new(move |event| {
             assert!(thread::current().id() != here || !still_inside.load(SeqCst), "called from inside");
             inner.call(event)
         });
-        add(watcher, event_loop, child.pid(), lent(&child), handler).unwrap();
-        inside.store(false, SeqCst);
+        // The turn of the loop that adds it may also be the one that calls the handler.
+        let (adds, pid, pidfd) = (watcher.clone(), child.pid(), lent(&child));
+        in_loop(event_loop, move || {
+            inside.store(true, SeqCst);
+            let added = adds.add_child_handler(pid, pidfd, handler);
+            inside.store(false, SeqCst);
+            added
+        }).unwrap();
         run_until(event_loop, "the exit", || exits.len() > 0);
         assert_eq!(exits.only(), (child.pid(), 7, 0));
     }

@@ -7,7 +7,7 @@ mod main_thread;
 mod util;
 
 use std::{
-    env, fs,
+    env,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -16,7 +16,7 @@ use std::{
 };
 
 use loophost::{Callback, Error, LoopHandle, Options, builtin::watchers, policy, process::subprocess_exec};
-use util::{Holdings, new_loop, run_until, sh};
+use util::{Holdings, new_loop, resident_kib, run_until, sh};
 
 main_thread_tests![safe, fast, polite_fast, multi_loop, threaded, pidfd];
 
@@ -120,10 +120,4 @@ impl Round {
         }
         self.start()
     }
-}
-
-fn resident_kib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }

@@ -251,8 +251,8 @@ struct loophost_loop_vtable {
     /* [any-thread] [required] Ends the run after the turn that is under way; before a run, that one ends after
      * one turn. */
     int (*stop)(void *self, struct loophost_error *error);
-    /* [loop-thread] [required] Drops what is pending. The host does not call it while the loop runs, nor a second
-     * time. */
+    /* [loop-thread] [required] Drops what is pending. The host does not call it while the loop runs, nor again once
+     * it has worked. */
     int (*close)(void *self, struct loophost_error *error);
     /* [any-thread] 1 or 0. NULL without a base: the host knows. */
     int (*is_running)(void *self);

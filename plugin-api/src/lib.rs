@@ -10,7 +10,7 @@
 //! - [`LoopCell`]: the thread rule of a loop's state.
 //!
 //! A complete plugin is `examples/limited-policy` in loophost's repository; a loop around a selector comes from the
-//! crate `loophost-base-loop`.
+//! crate `loophost-base-loop`. Plugins in C have `include/loophost.h` of this crate, with the same functions.
 //!
 //! # Versions
 //! The ABI has its own version, [`ABI_MAJOR`].[`ABI_MINOR`], written into each plugin file and read before any of its

@@ -1,5 +1,5 @@
 //! What `plugin check` says of a plugin that is broken in very many ways, one at a time: for each fault there is a case that
-//! finds it, so no case passes whatever the plugin does.
+//! finds it, and says so.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -12,7 +12,7 @@ use loophost_tests::{Ended, Plugins, loophost, run};
 use serde_json::Value;
 
 /// The offer, its fault, the case that finds it, how that ends, and a part of what it says.
-const FAULTS: [(&str, &str, &str, &str, &str); 105] = [
+const FAULTS: [(&str, &str, &str, &str, &str); 109] = [
     ("policy", "hangs", "plugin/constructor-works", "timed out", "did not end"),
     ("policy", "exits", "plugin/constructor-works", "crashed", "ended the process with status 0"),
     ("policy", "changes-folder", "plugin/constructor-keeps-folder", "failed", "the working folder: expected"),
@@ -144,6 +144,13 @@ const FAULTS: [(&str, &str, &str, &str, &str); 105] = [
     ("watcher", "needs-pidfd", "watcher/without-pidfd", "failed", "no pidfd"),
     ("watcher", "reaps-by-itself", "watcher/reaped-by-host", "failed", "the host has not taken the status"),
     ("watcher", "reaps-everybody", "watcher/leaves-others-alone", "failed", "taken by somebody else"),
+    (
+        "watcher",
+        "reaps-everybody",
+        "watcher/foreign-dies-in-spawn-block",
+        "failed",
+        "expected returncode 6, got 255",
+    ),
     ("watcher", "closes-lent", "watcher/lent-pidfd", "failed", "it was lent"),
     ("watcher", "tells-inside", "watcher/never-from-inside-add", "failed", "from inside add_child_handler"),
     (
@@ -182,6 +189,9 @@ const FAULTS: [(&str, &str, &str, &str, &str); 105] = [
     ),
     ("watcher", "calls-on-close", "watcher/close-drops-handlers", "failed", "called after close"),
     ("watcher", "leaks-descriptor", "watcher/leaves-nothing", "failed", "is /dev/null"),
+    ("watcher", "leaks-on-remove", "watcher/removed-leaves-nothing", "failed", "handlers were removed"),
+    ("watcher", "leaks-on-remove", "watcher/added-again-takes-no-more", "failed", "to be watched once"),
+    ("watcher", "leaks-on-close", "watcher/closed-leaves-nothing", "failed", "whose watcher was closed"),
     ("watcher", "leaves-thread", "watcher/leaves-nothing", "failed", "threads"),
     ("watcher", "blocks-signal", "watcher/keeps-signals", "failed", "blocked was [], is [17]"),
     ("watcher", "always-active", "watcher/active-without-loop", "failed", "NO_RUNNING_LOOP"),

@@ -65,10 +65,13 @@ fn in_a_child(f: impl FnOnce()) {
     }
 }
 
-/// What became of an operation, and of its buffer.
+/// A result, and what is in the buffer.
+type Ended = (i64, Vec<u8>);
+
+/// What became of an operation.
 #[derive(Clone, Default)]
 struct Outcome {
-    result: Arc<Mutex<Option<(i64, Vec<u8>)>>>,
+    result: Arc<Mutex<Option<Ended>>>,
     dropped: Arc<AtomicBool>,
 }
 
@@ -81,12 +84,12 @@ impl Drop for NotesDrop {
 }
 
 impl Outcome {
-    fn take(&self) -> Option<(i64, Vec<u8>)> {
+    fn take(&self) -> Option<Ended> {
         self.result.lock().unwrap().take()
     }
 
     /// Turns until the final event.
-    fn wait(&self, event_loop: &LoopHandle) -> (i64, Vec<u8>) {
+    fn wait(&self, event_loop: &LoopHandle) -> Ended {
         let start = Instant::now();
         loop {
             if let Some(outcome) = self.take() {

@@ -1,8 +1,23 @@
-//! The options of the policy `uring`.
+//! The policy `uring`: its options, and its child watcher, on it and on other policies.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use loophost_tests::{Plugins, io_uring_works, loophost, run};
+use std::{
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering::SeqCst},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use loophost::{
+    Callback, ErrorCode, Options, PolicyHandle,
+    plugin::{self, Plugin},
+    policy::DefaultEventLoopPolicy,
+};
+use loophost_tests::{Plugins, cdylib, io_uring_works, libuv_works, loophost, run, trust};
 
 fn run_with(plugins: &Plugins, option: &str) -> (Option<i32>, String) {
     let file = plugins.file("libloophost_uring.so");
@@ -40,4 +55,112 @@ fn every_option_runs_a_program() {
     {
         assert_eq!(run_with(&plugins, option), (Some(3), String::new()), "{option}");
     }
+}
+
+fn policy(plugin: &Plugin, wait: &str) -> PolicyHandle {
+    let mut options = Options::new();
+    options.push("wait", wait);
+    plugin.new_policy(None, &options, Some(PolicyHandle::new(DefaultEventLoopPolicy::new()))).unwrap()
+}
+
+#[test]
+fn children_are_operations_of_its_loops() {
+    if !io_uring_works() {
+        return;
+    }
+    let plugins = Plugins::of(&["loophost-uring"]);
+    let file = plugins.file("libloophost_uring.so");
+    let explained = run(loophost(["run", "--policy", file.to_str().unwrap(), "--explain", "--", "true"]));
+    let own = "watcher  UringChildWatcher\n         chosen by: default\n         made by the policy\n";
+    assert!(explained.stdout.contains(own), "{}", explained.stdout);
+    // One that is asked for takes its place, and it takes that of others.
+    let (path, watcher) = (file.to_str().unwrap(), format!("{}#uring", file.display()));
+    for options in
+        [["--policy", path, "--watcher", "threaded"], ["--policy", "default", "--watcher", &watcher]]
+    {
+        let ended = run(loophost(["run"].into_iter().chain(options).chain(["--", "sh", "-c", "exit 3"])));
+        assert_eq!((ended.status.code(), ended.stderr), (Some(3), String::new()), "{options:?}");
+    }
+}
+
+#[test]
+fn a_loop_without_the_operation_is_refused() {
+    if !libuv_works() {
+        return;
+    }
+    let plugins = Plugins::of(&["loophost-uring", "loophost-libuv"]);
+    let folder = plugins.folder();
+    let options = ["--plugin-path", folder.to_str().unwrap(), "--policy", "libuv", "--watcher", "uring"];
+    let ended = run(loophost(["run"].into_iter().chain(options).chain(["--", "echo", "started"])));
+    assert_eq!((ended.status.code(), &*ended.stdout), (Some(125), ""));
+    assert!(
+        ended.stderr.contains("loop UvEventLoop, which has no operation wait-process"),
+        "{}",
+        ended.stderr
+    );
+}
+
+/// The kernel cancels what a thread has begun when the thread ends; the watcher goes on.
+#[test]
+fn a_child_outlives_the_thread_that_began_to_wait_for_it() {
+    if !io_uring_works() {
+        return;
+    }
+    let plugin = plugin::load(&cdylib("loophost-uring"), &trust()).unwrap();
+    for wait in ["poll", "waitid"] {
+        let policy = policy(plugin, wait);
+        let (event_loop, watcher) = (policy.new_event_loop().unwrap(), policy.get_child_watcher().unwrap());
+        let mut shell = Command::new("sh");
+        let mut child = shell.args(["-c", "read line; exit 7"]).stdin(Stdio::piped()).spawn().unwrap();
+        let (pid, told) = (i64::from(child.id()), Arc::new(AtomicI64::new(-1)));
+        let (there, returncode) = (event_loop.clone(), told.clone());
+        let adder = watcher.clone();
+        thread::spawn(move || {
+            let handler = Callback::new(move |event| {
+                returncode.store(event.result, SeqCst);
+                Ok(())
+            });
+            there.call_soon(Callback::new(move |_| adder.add_child_handler(pid, -1, handler)))?;
+            there.run_once(Some(Duration::ZERO))?;
+            there.run_once(Some(Duration::ZERO))
+        })
+        .join()
+        .unwrap()
+        .unwrap();
+        drop(child.stdin.take());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while told.load(SeqCst) < 0 && Instant::now() < deadline {
+            event_loop.run_once(Some(Duration::from_millis(100))).unwrap();
+        }
+        assert_eq!(told.load(SeqCst), 7, "{wait}");
+        // The watcher has had the host take the status.
+        assert!(child.wait().is_err(), "{wait}");
+        watcher.close().unwrap();
+        event_loop.close().unwrap();
+    }
+}
+
+#[test]
+fn a_child_of_a_closed_loop_is_given_up_and_others_are_not() {
+    if !io_uring_works() {
+        return;
+    }
+    let plugin = plugin::load(&cdylib("loophost-uring"), &trust()).unwrap();
+    let watcher = plugin.new_watcher(Some("uring"), &Options::new(), None).unwrap();
+    let event_loop = policy(plugin, "poll").new_event_loop().unwrap();
+    let pid = i64::from(std::process::id());
+    let no_loop = watcher.add_child_handler(pid, -1, Callback::new(|_| Ok(()))).unwrap_err();
+    assert_eq!(no_loop.code(), ErrorCode::NO_RUNNING_LOOP, "{no_loop}");
+    watcher.attach_loop(Some(event_loop.clone())).unwrap();
+    let dropped = Arc::new(());
+    let theirs = dropped.clone();
+    let handler = Callback::new(move |_| {
+        drop(theirs);
+        Ok(())
+    });
+    watcher.add_child_handler(pid, -1, handler).unwrap();
+    event_loop.close().unwrap();
+    assert_eq!(Arc::strong_count(&dropped), 1, "the handler is gone with its loop");
+    assert!(!watcher.remove_child_handler(pid).unwrap());
+    assert!(!watcher.is_active());
 }

@@ -6,7 +6,10 @@ use std::{
     io::{self, Write},
 };
 
-use loophost::{plugin::Source, policy};
+use loophost::{
+    plugin::{Plugin, Source},
+    policy,
+};
 
 use crate::{
     choice::{Choice, Chosen},
@@ -21,14 +24,18 @@ pub(crate) fn print(chosen: &Chosen, settings: &Settings, export: &Export) -> Re
 
     let mut out = io::stdout().lock();
     writeln!(out, "policy   {}", subject(&chosen.policy, "default"))?;
-    reasons(&mut out, &chosen.policy)?;
+    reasons(&mut out, &chosen.policy, "built in")?;
     writeln!(out, "loop     {}", chosen.event_loop.name())?;
     writeln!(out, "         made by the policy")?;
     writeln!(out, "watcher  {}", subject(&chosen.watcher, &watcher_name))?;
     if chosen.watcher.reference.is_some() && chosen.watcher.fell_back.is_none() {
         writeln!(out, "         is {watcher_name}")?;
     }
-    reasons(&mut out, &chosen.watcher)?;
+    let made = match chosen.policy.plugin.map(Plugin::source) {
+        Some(Source::File(_)) if chosen.watcher.reference.is_none() => "made by the policy",
+        _ => "built in",
+    };
+    reasons(&mut out, &chosen.watcher, made)?;
     if let Some(said) = chosen.compat.strongest() {
         writeln!(out, "compat   {}", said.value)?;
         writeln!(out, "         chosen by: {}", said.source)?;
@@ -68,16 +75,17 @@ fn subject(choice: &Choice, default: &str) -> String {
     }
 }
 
-fn reasons(out: &mut impl Write, choice: &Choice) -> io::Result<()> {
+/// `made`: by whom, unless it is from a file.
+fn reasons(out: &mut impl Write, choice: &Choice, made: &str) -> io::Result<()> {
     if let Some(error) = &choice.fell_back {
         let first = error.lines().next().unwrap_or_default();
-        writeln!(out, "         built in; fell back from {}: {first}", choice.source)?;
+        writeln!(out, "         {made}; fell back from {}: {first}", choice.source)?;
         return overridden(out, &choice.overridden, |value| value.display().to_string());
     }
     writeln!(out, "         chosen by: {}", choice.source)?;
     overridden(out, &choice.overridden, |value| value.display().to_string())?;
     match choice.plugin.map(|plugin| (plugin.source(), plugin.metadata())) {
-        None | Some((Source::BuiltIn, _)) => writeln!(out, "         built in")?,
+        None | Some((Source::BuiltIn, _)) => writeln!(out, "         {made}")?,
         Some((Source::File(path), metadata)) => {
             let (path, name, version) = (path.display(), &metadata.name, &metadata.version);
             writeln!(out, "         from: {path} ({name} {version})")?;

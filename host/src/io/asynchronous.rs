@@ -47,7 +47,8 @@ impl<T: AsFd + Send + 'static> Async<T> {
     /// Takes `io` and makes its descriptor non-blocking, for everybody who has it.
     ///
     /// # Errors
-    /// Those of fcntl(2). That a descriptor cannot be watched (`EPERM` for a regular file) is told when it is.
+    /// Those of fcntl(2). That a descriptor cannot be watched (`EPERM` for a regular file, which some loops have
+    /// always ready) is told when it is.
     pub fn new(io: T) -> io::Result<Self> {
         let flags = OFlag::from_bits_retain(fcntl(&io, FcntlArg::F_GETFL)?);
         if !flags.contains(OFlag::O_NONBLOCK) {

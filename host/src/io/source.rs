@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     Callback, Error, Event, HandleId, Interest, LoopHandle, RepeatCallback, executor, policy, process::lock,
-    running,
+    running, sys::fork_mark,
 };
 
 /// What the loop's callback and whoever waits have in common.
@@ -32,6 +32,8 @@ struct State {
 struct Registration {
     event_loop: LoopHandle,
     id: HandleId,
+    /// The process whose loop it is.
+    generation: u64,
 }
 
 /// Who waits for one direction.
@@ -67,31 +69,32 @@ impl Source {
         };
         // With no lock held: the loop is somebody else's code.
         let asked = match ask {
-            Some(Registration { event_loop, id }) => event_loop.rearm_io(id, direction),
-            None => self.watch(direction),
-        };
-        match asked {
-            Ok(()) => {
-                let mut state = lock(&self.state);
-                state.armed = state.armed.union(direction);
-                Ok(())
+            Some(Registration { event_loop, id, .. }) => {
+                event_loop.rearm_io(id, direction).map(|()| direction)
             }
-            Err(error) => Err(error.into()),
-        }
+            None => self.watch(),
+        };
+        let asked = asked?;
+        let mut state = lock(&self.state);
+        state.armed = state.armed.union(asked);
+        Ok(())
     }
 
-    /// Begins to watch on the loop that runs here, and ends it on another one.
-    fn watch(self: &Arc<Self>, direction: Interest) -> Result<(), Error> {
+    /// Begins to watch on the loop that runs here whatever is waited for, and ends it on another one; those who wait there
+    /// are woken from here.
+    fn watch(self: &Arc<Self>) -> Result<Interest, Error> {
         let event_loop = policy::get_running_loop()?;
         self.unwatch(|| {});
+        let direction = lock(&self.state).waited_for();
         let this = self.clone();
         let callback = RepeatCallback::new(move |event| {
             this.on_ready(event);
             Ok(())
         });
         let id = event_loop.watch_io(self.fd.into(), direction, callback)?;
-        lock(&self.state).registration = Some(Registration { event_loop, id });
-        Ok(())
+        let generation = fork_mark::generation();
+        lock(&self.state).registration = Some(Registration { event_loop, id, generation });
+        Ok(direction)
     }
 
     fn on_ready(&self, event: &Event) {
@@ -118,7 +121,11 @@ impl Source {
             state.armed = Interest::NONE;
             state.registration.take()
         };
-        let Some(Registration { event_loop, id }) = registration else { return then() };
+        let Some(Registration { event_loop, id, generation }) = registration else { return then() };
+        if generation != fork_mark::generation() {
+            // In a forked child: the parent goes on watching.
+            return then();
+        }
         let is_here = running::is_running(&event_loop) || !event_loop.is_running();
         // A loop that is closed watches nothing any more.
         if event_loop.is_closed() || is_here && event_loop.unwatch_io(id).is_ok() {
@@ -138,6 +145,13 @@ impl Source {
 impl State {
     fn waiters(&mut self, direction: Interest) -> &mut Waiters {
         if direction == Interest::READ { &mut self.readers } else { &mut self.writers }
+    }
+
+    fn waited_for(&self) -> Interest {
+        let waited_for = |waiters: &Waiters, direction| {
+            if waiters.wakers.is_empty() { Interest::NONE } else { direction }
+        };
+        waited_for(&self.readers, Interest::READ).union(waited_for(&self.writers, Interest::WRITE))
     }
 }
 

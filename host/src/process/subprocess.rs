@@ -13,7 +13,7 @@ use std::{
 use futures_lite::{AsyncReadExt, future};
 
 use super::{Child, Command, SpawnError, Stdio, lock, subprocess_exec};
-use crate::{Callback, Error, ErrorCode, Event, io::Async, policy};
+use crate::{Callback, Error, ErrorCode, Event, io::Async, policy, sys::fork_mark};
 
 /// Starts a process under the policy's child watcher (asyncio: `create_subprocess_exec`). The same as [`Command::spawn`].
 ///
@@ -44,7 +44,7 @@ impl Command {
     /// See [`SpawnError`]; no process is left. `NoRunningLoop` outside of a loop.
     pub fn spawn(self) -> Result<Process, SpawnError> {
         let event_loop = policy::get_running_loop().map_err(SpawnError::Watcher)?;
-        let kill_on_drop = self.kill_on_drop;
+        let kill_on_drop = self.kill_on_drop.then(fork_mark::generation);
         let exit = Arc::new(Exit::default());
         let theirs = exit.clone();
         let on_exit = Callback::new(move |event| {
@@ -102,7 +102,8 @@ impl Command {
 pub struct Process {
     child: Child,
     exit: Arc<Exit>,
-    kill_on_drop: bool,
+    /// The process that kills it on drop: a forked child does not.
+    kill_on_drop: Option<u64>,
     /// Our end of descriptor 0, if it is a pipe.
     pub stdin: Option<Async<PipeWriter>>,
     /// Our end of descriptor 1, if it is a pipe.
@@ -157,7 +158,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.kill_on_drop && self.child.returncode().is_none() {
+        if self.kill_on_drop == Some(fork_mark::generation()) && self.child.returncode().is_none() {
             // One that is gone, or not ours to kill: then there is nothing to do.
             let _ = self.child.kill();
         }

@@ -13,7 +13,7 @@ use std::{
 
 use atomic_waker::AtomicWaker;
 
-use crate::{Callback, HandleId, LoopHandle, executor, policy, running};
+use crate::{Callback, HandleId, LoopHandle, executor, policy, running, sys::fork_mark};
 
 /// Waits for this long (asyncio: `sleep`). The time counts from this call. A time that is too long for the clock, some
 /// 580 years, is for ever; none at all is ready at once, without a turn of the loop:
@@ -67,6 +67,8 @@ struct Timer {
     event_loop: LoopHandle,
     id: HandleId,
     shared: Arc<Shared>,
+    /// The process whose loop it is.
+    generation: u64,
 }
 
 /// What the loop's callback and the future have in common.
@@ -91,7 +93,7 @@ impl Timer {
             Ok(())
         });
         match event_loop.call_later(left, callback) {
-            Ok(id) => Self { event_loop, id, shared },
+            Ok(id) => Self { event_loop, id, shared, generation: fork_mark::generation() },
             Err(error) => panic!("{}: a timer cannot be started: {error}", event_loop.name()),
         }
     }
@@ -107,7 +109,8 @@ impl Timer {
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        if self.is_due() {
+        // In a forked child the timer is the parent's.
+        if self.is_due() || self.generation != fork_mark::generation() {
             return;
         }
         self.shared.waker.take();

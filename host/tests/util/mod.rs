@@ -4,7 +4,8 @@
 
 use std::{
     cell::Cell,
-    fs,
+    fs::{self, File},
+    io,
     os::fd::AsRawFd,
     path::Path,
     sync::{Arc, Mutex},
@@ -145,6 +146,57 @@ impl Holdings {
             && self.threads <= other.threads
             && self.children <= other.children
     }
+}
+
+/// As long as it lives, no more than so many descriptors can be made.
+pub(crate) struct Exhausted {
+    before: libc::rlimit,
+    _fillers: Vec<File>,
+}
+
+impl Exhausted {
+    pub(crate) fn new(free: usize) -> Self {
+        let before = limits();
+        // Not below 64: a child inherits the limit, and needs some to load its libraries.
+        limit(&libc::rlimit { rlim_cur: 64, ..before });
+        let mut fillers: Vec<_> =
+            std::iter::repeat_with(|| File::open("/dev/null")).map_while(Result::ok).collect();
+        assert_eq!(io::Error::last_os_error().raw_os_error(), Some(libc::EMFILE));
+        fillers.truncate(fillers.len() - free);
+        Self { before, _fillers: fillers }
+    }
+}
+
+impl Drop for Exhausted {
+    fn drop(&mut self) {
+        limit(&self.before);
+    }
+}
+
+/// Allows this process as many descriptors as it may have; how many that is.
+pub(crate) fn allow_many_descriptors() -> usize {
+    let limits = limits();
+    limit(&libc::rlimit { rlim_cur: limits.rlim_max, ..limits });
+    usize::try_from(limits.rlim_max).unwrap_or(usize::MAX)
+}
+
+fn limits() -> libc::rlimit {
+    let mut limits = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the struct is valid for writing.
+    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limits) }, 0);
+    limits
+}
+
+fn limit(limit: &libc::rlimit) {
+    // SAFETY: the struct is valid for reading.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, limit) }, 0);
+}
+
+/// How much memory this process has, in KiB.
+pub(crate) fn resident_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 /// The exits that handlers have seen: pid, returncode, flags.

@@ -58,11 +58,11 @@ impl Timers {
         Id::with_slot(Kind::Timer, timer.slot)
     }
 
-    /// The first deadline of a timer that was not cancelled.
+    /// The first deadline of a timer that was not cancelled and is not for the end of time.
     pub(crate) fn next_deadline(&mut self) -> Option<u64> {
         while let Some(Reverse(first)) = self.heap.peek() {
             if !matches!(self.timers[first.index as usize].phase, Phase::Cancelled) {
-                return Some(first.when_ns);
+                return Some(first.when_ns).filter(|when_ns| *when_ns != u64::MAX);
             }
             let index = first.index;
             self.heap.pop();

@@ -61,7 +61,7 @@ impl Calls {
 
     /// The first deadline of a timer.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        self.timers.first_key_value().map(|((when, _), _)| *when)
+        self.timers.first_key_value().map(|((when, _), _)| *when).filter(|when| *when != u64::MAX)
     }
 
     /// Queues the timers that are due.

@@ -52,8 +52,9 @@ impl Processes {
             let cases = this.0.clone();
             // In the thread of signals: this one may be waiting for whoever reads the report.
             let end = RepeatCallback::new(move |_| {
-                // Never given back, so that no case is started any more.
-                end_all(&lock(&cases));
+                // Never given back: no case is started any more, and the ends of these are no results.
+                let cases = lock(&cases);
+                end_all(&cases);
                 exit_now(exit_status::of(&Outcome::Exited(-signum)))
             });
             signal::subscribe(signum, end)?;

@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 ///
 /// The thread only *sees* the exit, the host takes the status. Handlers are called on that thread. Always active, and
 /// attached to no loop. Unlike asyncio's, a second handler for a pid replaces the first, and `remove_child_handler`
-/// works; the thread then stays until the child has exited.
+/// works; the thread then stays until the child has exited, and is the one that tells of it if it is added again.
 #[derive(Debug)]
 pub struct ThreadedChildWatcher {
     /// A forked child begins with none of it.
@@ -42,15 +42,10 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    handlers: HashMap<i32, Handler>,
+    /// By pid: the handler that the thread which waits for it is to call, `None` once it was removed.
+    waiting: HashMap<i32, Option<Callback>>,
     /// How many threads were started: their numbers.
     threads: u64,
-}
-
-struct Handler {
-    /// The thread that may call it.
-    thread: u64,
-    callback: Callback,
 }
 
 impl ThreadedChildWatcher {
@@ -72,31 +67,29 @@ impl ChildWatcher for ThreadedChildWatcher {
         // A copy, because a thread whose handler was removed still waits. Without one the pid has to do.
         let pidfd = if lent < 0 { None } else { pidfd::duplicate(lent).ok() };
         let mut state = lock(&self.shared.get().state);
-        if let Some(handler) = state.handlers.get_mut(&pid) {
-            let replaced = std::mem::replace(&mut handler.callback, callback);
+        if let Some(handler) = state.waiting.get_mut(&pid) {
+            let replaced = handler.replace(callback);
             drop(state);
             drop(replaced);
             return Ok(());
         }
-        let thread = state.threads;
         let shared = self.shared.get().clone();
         // Under the lock, so that nobody finds a handler whose thread does not start; the thread itself looks for it
         // only when the child has exited.
-        let started = spawn_small_thread(format!("waitpid-{thread}"), move || {
-            shared.wait(pid, pidfd, thread);
-        });
+        let started =
+            spawn_small_thread(format!("waitpid-{}", state.threads), move || shared.wait(pid, pidfd));
         if let Err(error) = started {
             drop(state);
             return Err(Error::os(&error, format_args!("starting a thread that waits for process {pid}")));
         }
         state.threads += 1;
-        state.handlers.insert(pid, Handler { thread, callback });
+        state.waiting.insert(pid, Some(callback));
         Ok(())
     }
 
     fn remove_child_handler(&self, pid: i64) -> Result<bool, Error> {
         let pid = valid_pid(pid)?;
-        let removed = lock(&self.shared.get().state).handlers.remove(&pid);
+        let removed = lock(&self.shared.get().state).waiting.get_mut(&pid).and_then(Option::take);
         Ok(removed.is_some())
     }
 
@@ -117,7 +110,7 @@ impl ChildWatcher for ThreadedChildWatcher {
     }
 
     fn close(&self) -> Result<(), Error> {
-        let handlers = std::mem::take(&mut lock(&self.shared.get().state).handlers);
+        let handlers = self.shared.get().take_all();
         drop(handlers);
         Ok(())
     }
@@ -129,7 +122,7 @@ impl ChildWatcher for ThreadedChildWatcher {
 
 impl Drop for ThreadedChildWatcher {
     fn drop(&mut self) {
-        let pending = std::mem::take(&mut lock(&self.shared.get().state).handlers);
+        let pending = self.shared.get().take_all();
         if !pending.is_empty() {
             tracing::warn!(
                 "a child watcher was dropped that has registered but not finished child processes: {:?}",
@@ -140,17 +133,22 @@ impl Drop for ThreadedChildWatcher {
 }
 
 impl Shared {
-    /// The thread.
-    fn wait(&self, pid: i32, pidfd: Option<OwnedFd>, thread: u64) {
+    /// The thread. There is one for each pid that is in `waiting`, and it takes it out when it ends.
+    fn wait(&self, pid: i32, mut pidfd: Option<OwnedFd>) {
         loop {
             if let Err(error) = until_exited(pid, pidfd.as_ref()) {
                 tracing::warn!("waiting for process {pid}: {error}");
             }
             // Taken out first: whoever has the handler has the status.
-            let Some(callback) = self.take(pid, thread) else { return };
+            let Some(callback) = lock(&self.state).waiting.remove(&pid).flatten() else { return };
             match reap(pid) {
-                // The wait has failed, or has ended too early.
-                Reaped::StillAlive => self.put_back(pid, Handler { thread, callback }),
+                // The wait has failed, or the child whose handler was removed was reaped, and the handler is that of
+                // another one with its pid.
+                Reaped::StillAlive => {
+                    if !self.put_back(pid, callback) {
+                        return;
+                    }
+                }
                 end => {
                     // Whoever is told may need the descriptor for the next child.
                     drop(pidfd);
@@ -160,26 +158,23 @@ impl Shared {
                     return;
                 }
             }
+            pidfd = None;
             thread::sleep(PAUSE);
         }
     }
 
-    /// A handler that was added meanwhile stays instead, and has a thread of its own.
-    fn put_back(&self, pid: i32, handler: Handler) {
-        if let Entry::Vacant(place) = lock(&self.state).handlers.entry(pid) {
-            place.insert(handler);
+    /// False if a handler was added meanwhile: that stays, and has a thread of its own.
+    fn put_back(&self, pid: i32, callback: Callback) -> bool {
+        match lock(&self.state).waiting.entry(pid) {
+            Entry::Vacant(place) => place.insert(Some(callback)).is_some(),
+            Entry::Occupied(_) => false,
         }
     }
 
-    /// The handler, if it is still this thread's.
-    fn take(&self, pid: i32, thread: u64) -> Option<Callback> {
+    /// The handlers of all children.
+    fn take_all(&self) -> HashMap<i32, Callback> {
         let mut state = lock(&self.state);
-        let handler = state.handlers.remove(&pid)?;
-        if handler.thread == thread {
-            return Some(handler.callback);
-        }
-        state.handlers.insert(pid, handler);
-        None
+        state.waiting.iter_mut().filter_map(|(pid, handler)| Some((*pid, handler.take()?))).collect()
     }
 }
 
@@ -190,6 +185,6 @@ fn until_exited(pid: i32, pidfd: Option<&OwnedFd>) -> io::Result<()> {
 
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State").field("pids", &self.handlers.keys()).field("threads", &self.threads).finish()
+        f.debug_struct("State").field("pids", &self.waiting.keys()).field("threads", &self.threads).finish()
     }
 }

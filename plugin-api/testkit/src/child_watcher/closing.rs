@@ -1,9 +1,12 @@
 //! Ends: of the watcher, of the loop, and what is left then.
 
+use loophost_plugin_api::Error;
+
 use super::WatcherBench;
 use crate::{
     Case, Program, Verdict,
     exits::Exits,
+    test_watcher::TestWatcher,
     verdict::{Passed, ensure, equal, failed},
 };
 
@@ -33,6 +36,21 @@ pub(super) const CASES: &[Case] = &[
         "watcher/leaves-nothing",
         "after twenty children no descriptor, thread or zombie is left of them",
         leaves_nothing,
+    ),
+    Case::child_watcher(
+        "watcher/removed-leaves-nothing",
+        "of children whose handlers were removed no descriptor or thread is left once they have exited",
+        removed_leaves_nothing,
+    ),
+    Case::child_watcher(
+        "watcher/closed-leaves-nothing",
+        "of children whose watcher was closed no descriptor or thread is left once they have exited",
+        closed_leaves_nothing,
+    ),
+    Case::child_watcher(
+        "watcher/added-again-takes-no-more",
+        "a living child that is removed and added again and again takes no more descriptors or threads for it",
+        added_again_takes_no_more,
     ),
     Case::child_watcher("watcher/has-name", "the watcher has a name, and no unknown extension", has_name),
 ];
@@ -127,6 +145,71 @@ fn leaves_nothing(bench: &WatcherBench<'_>) -> Verdict {
         }
         watcher.event_loop.run_once(Some(std::time::Duration::from_millis(10)))?;
     }
+}
+
+fn removed_leaves_nothing(bench: &WatcherBench<'_>) -> Verdict {
+    let watcher = bench.watcher()?;
+    let before = settled(bench, &watcher)?;
+    for _ in 0..10 {
+        let mut child = watcher.start(&Program::waiting("exit 0"), &Exits::default())?;
+        ensure!(watcher.remove(child.pid())?, "remove_child_handler: expected true");
+        drop(child.take_stdin());
+    }
+    wait_for_one_more(bench, &watcher, before, "ten children whose handlers were removed to leave nothing")?;
+    Ok(Passed)
+}
+
+fn closed_leaves_nothing(bench: &WatcherBench<'_>) -> Verdict {
+    let watcher = bench.watcher()?;
+    let before = settled(bench, &watcher)?;
+    let start = || watcher.start(&Program::waiting("exit 0"), &Exits::default());
+    let children = (0..10).map(|_| start()).collect::<Verdict<Vec<_>>>()?;
+    watcher.close()?;
+    // Their standard input is closed with them.
+    drop(children);
+    wait_for_one_more(bench, &watcher, before, "ten children whose watcher was closed to leave nothing")?;
+    Ok(Passed)
+}
+
+fn added_again_takes_no_more(bench: &WatcherBench<'_>) -> Verdict {
+    let watcher = bench.watcher()?;
+    watcher.settle()?;
+    let child = watcher.start(&Program::waiting("exit 0"), &Exits::default())?;
+    let before = settled(bench, &watcher)?;
+    for _ in 0..10 {
+        ensure!(watcher.remove(child.pid())?, "remove_child_handler: expected true");
+        watcher.add(&*child, &Exits::default())?;
+    }
+    wait_for_one_more(bench, &watcher, before, "a child that lives to be watched once, after ten times")?;
+    Ok(Passed)
+}
+
+/// How many descriptors and threads this process has.
+type Held = (usize, usize);
+
+fn held(bench: &WatcherBench<'_>) -> Result<Held, Error> {
+    let state = bench.harness.system_state()?;
+    Ok((state.descriptors.len(), state.threads.len()))
+}
+
+/// With what a process needs once, which the first children may leave.
+#[track_caller]
+fn settled(bench: &WatcherBench<'_>, watcher: &TestWatcher<'_>) -> Verdict<Held> {
+    watcher.settle()?;
+    watcher.settle()?;
+    Ok(held(bench)?)
+}
+
+/// A thread that has waited has yet to end, and the host to reap children; it may keep a thread and a descriptor for
+/// that.
+#[track_caller]
+fn wait_for_one_more(
+    bench: &WatcherBench<'_>,
+    watcher: &TestWatcher<'_>,
+    before: Held,
+    what: &str,
+) -> Verdict<()> {
+    watcher.wait(what, || held(bench).is_ok_and(|now| now.0 <= before.0 + 1 && now.1 <= before.1 + 1))
 }
 
 fn has_name(bench: &WatcherBench<'_>) -> Verdict {

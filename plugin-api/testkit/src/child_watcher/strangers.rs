@@ -17,6 +17,11 @@ pub(super) const CASES: &[Case] = &[
         stranger_in_spawn_block,
     ),
     Case::child_watcher(
+        "watcher/foreign-dies-in-spawn-block",
+        "a child of other code that exits in a spawn block before it is added keeps its status for the handler",
+        foreign_dies_in_spawn_block,
+    ),
+    Case::child_watcher(
         "watcher/foreign-child",
         "a child that somebody else in this process has started can be watched",
         foreign_child,
@@ -60,6 +65,24 @@ fn stranger_in_spawn_block(bench: &WatcherBench<'_>) -> Verdict {
     watcher.add(&*stranger, &of_stranger)?;
     watcher.wait_for(&*stranger, &of_stranger)?;
     of_stranger.expect(stranger.pid(), 6)?;
+    Ok(Passed)
+}
+
+/// asyncio: `FastChildWatcher` reaps it, and keeps it as a zombie of its own.
+fn foreign_dies_in_spawn_block(bench: &WatcherBench<'_>) -> Verdict {
+    let (watcher, exits) = (bench.watcher()?, Exits::default());
+    let token = watcher.inside(|watcher| watcher.begin_spawn())?;
+    let foreign = Command::new("/bin/sh").args(["-c", "exit 6"]).spawn()?;
+    let (pid, handler) = (i64::from(foreign.id()), exits.handler());
+    bench.harness.wait_for_exit(pid)?;
+    // Makes every watcher look, in a block inside this one.
+    watcher.settle()?;
+    watcher.inside(move |watcher| {
+        watcher.add_child_handler(pid, -1, handler)?;
+        watcher.end_spawn(token, pid)
+    })?;
+    watcher.wait("the handler of a foreign child", || !exits.is_empty())?;
+    exits.expect(pid, 6)?;
     Ok(Passed)
 }
 

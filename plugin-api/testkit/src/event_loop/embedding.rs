@@ -105,6 +105,19 @@ impl Outer {
     }
 }
 
+/// Runs it as long as it has something to do, as who embeds it does: a loop may have to tell the kernel of its descriptors.
+fn settle(event_loop: &TestLoop) -> Verdict<()> {
+    for _ in 0..10 {
+        let deadline = event_loop.next_deadline()?;
+        if deadline == u64::MAX {
+            return Ok(());
+        }
+        ensure!(deadline <= event_loop.time(), "with no timer: expected no deadline, or one that is past");
+        event_loop.turn()?;
+    }
+    Err(failed("next_deadline has something to do after each of ten turns"))
+}
+
 fn wakes(bench: &LoopBench<'_>) -> Verdict {
     let (event_loop, record) = (embeddable(bench)?, Record::default());
     let (near, mut far) = pair()?;
@@ -113,7 +126,7 @@ fn wakes(bench: &LoopBench<'_>) -> Verdict {
     event_loop.add_reader(fd(&near), record.repeat("reader"))?;
     event_loop.watch_io(fd(&stream), Interest::READ, record.repeat("stream"))?;
     for round in 0..3 {
-        equal("the deadline", event_loop.next_deadline()?, u64::MAX)?;
+        settle(&event_loop)?;
         let outer = Outer::new(bench, &event_loop)?;
         match round {
             0 => far.write_all(b"x")?,

@@ -48,6 +48,9 @@ fn stop_before_run(bench: &LoopBench<'_>) -> Verdict {
     event_loop.stop()?;
     event_loop.run("the stop before the run")?;
     record.expect(["once"])?;
+    // With nothing to do the loop looks for a stop before it sleeps, or sleeps for ever.
+    event_loop.stop()?;
+    event_loop.run("the stop before a run with nothing to do")?;
     Ok(Passed)
 }
 

@@ -1,6 +1,6 @@
 //! Signal handlers of a loop.
 
-use std::thread;
+use std::{io, process::Command, sync::mpsc, thread};
 
 use loophost_plugin_api::{ErrorCode, EventKind, RepeatCallback};
 
@@ -121,14 +121,27 @@ fn signal_invalid(bench: &LoopBench<'_>) -> Verdict {
 
 /// asyncio: `test_signal_handling_while_selecting`.
 fn signal_wakes(bench: &LoopBench<'_>) -> Verdict {
+    const ROUNDS: usize = 50;
     let (event_loop, record) = (bench.event_loop()?, Record::default());
     event_loop.requires_signals()?;
     event_loop.add_signal_handler(SIGURG, record.repeat("called"))?;
-    // Sent by the loop itself, in the turn before the sleep: it arrives while the loop is about to sleep, or sleeps.
-    bench.harness.raise(SIGURG)?;
-    while record.is_empty() {
-        event_loop.turn_woken_by("a signal")?;
+    let (go, round) = mpsc::channel::<()>();
+    let pid = std::process::id().to_string();
+    // By another process, so that the kernel gives it to this thread, which sleeps, and interrupts it.
+    let other = thread::spawn(move || {
+        while round.recv().is_ok() {
+            Command::new("kill").args(["-URG", &pid]).status()?;
+        }
+        Ok::<(), io::Error>(())
+    });
+    for n in 1..=ROUNDS {
+        go.send(()).map_err(|_| failed("the other thread has ended"))?;
+        while record.len() < n {
+            event_loop.turn_woken_by(&format!("signal number {n}"))?;
+        }
     }
+    drop(go);
+    other.join().map_err(|_| failed("the other thread panicked"))??;
     Ok(Passed)
 }
 

@@ -76,19 +76,26 @@ fn wakes_from_thread(bench: &LoopBench<'_>) -> Verdict {
 }
 
 fn wakes_for_stop(bench: &LoopBench<'_>) -> Verdict {
+    const ROUNDS: usize = 200;
     let event_loop = bench.event_loop()?;
     let (started, is_running) = mpsc::channel::<()>();
     let inner = event_loop.clone();
     let other = thread::spawn(move || {
-        // An error means that the case is over.
-        let _ = is_running.recv();
-        inner.stop()
+        while is_running.recv().is_ok() {
+            inner.stop()?;
+        }
+        Ok::<(), Error>(())
     });
-    event_loop.call_soon(Callback::new(move |_| {
-        let _ = started.send(());
-        Ok(())
-    }))?;
-    event_loop.run("stop from another thread")?;
+    for n in 1..=ROUNDS {
+        // The stop comes before the loop sleeps, while it is about to, or in its sleep.
+        let tell = started.clone();
+        event_loop.call_soon(Callback::new(move |_| {
+            let _ = tell.send(());
+            Ok(())
+        }))?;
+        event_loop.run(&format!("stop number {n} from another thread"))?;
+    }
+    drop(started);
     other.join().map_err(|_| failed("the other thread panicked"))??;
     Ok(Passed)
 }
