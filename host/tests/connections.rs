@@ -84,7 +84,9 @@ fn very_many_idle_connections() {
         // select(2) knows descriptors below 1024 only.
         let is_select = policy::get_running_loop().unwrap().name() == "SelectEventLoop";
         let room = if is_select { room.min(1024) } else { room };
-        let count = (room.saturating_sub(100) / 2).min(10_000);
+        // Loops that look at all of them in every turn take their time.
+        let many = if env::var_os("LOOPHOST_FULL").is_some() { 10_000 } else { 1_000 };
+        let count = (room.saturating_sub(100) / 2).min(many);
         let listener = TcpListener::bind(LOCAL).await?;
         let address = listener.local_addr()?;
         let server = spawn(serve(listener));
