@@ -46,12 +46,12 @@ impl Running {
 
     /// Ends it; a loop of the parent is never touched, not even by letting go of it.
     fn end(self) {
-        if !self.is_here() {
+        if self.is_here() {
+            #[cfg(feature = "async")]
+            self.queue.leave_to(&self.event_loop);
+        } else {
             mem::forget(self);
-            return;
         }
-        #[cfg(feature = "async")]
-        self.queue.leave_to(&self.event_loop);
     }
 }
 

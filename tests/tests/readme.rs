@@ -84,15 +84,16 @@ fn the_two_commands_are_there() {
 }
 
 #[test]
-fn every_option_in_the_readme_exists() {
-    let readme = fs::read_to_string(workspace().join("README.md")).unwrap();
+fn every_option_in_the_readme_and_the_guide_exists() {
+    let texts = ["README.md", "GUIDE.md"].map(|file| fs::read_to_string(workspace().join(file)).unwrap());
+    let texts = texts.concat();
     let help = |arguments: &[&str]| {
         let output = Command::new(binary()).args(arguments).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     };
     let commands = [&["run"][..], &["batch"], &["plugin"], &["plugin", "check"], &["doctor"]];
     let help: String = commands.iter().map(|command| help(&[*command, &["--help"]].concat())).collect();
-    let options = readme.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+    let options = texts.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
     for option in
         options.filter(|word| word.trim_start_matches('-').len() + 2 == word.len() && word.len() > 2)
     {

@@ -1,7 +1,9 @@
 //! Sends back what it receives.
 //!
-//!     echo-server [ADDR]                                     127.0.0.1:7007 if none is given
-//!     loophost run --policy uring -- ./echo-server           the same, on io_uring
+//! ```text
+//! echo-server [ADDR]                                     127.0.0.1:7007 if none is given
+//! loophost run --policy uring -- ./echo-server           the same, on io_uring
+//! ```
 
 use std::{env, error::Error, io, process::ExitCode};
 

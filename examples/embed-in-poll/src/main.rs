@@ -1,7 +1,9 @@
 //! An event loop inside of somebody else's, which here is a poll(2) over standard input: the one counts the lines that come,
 //! the other ticks meanwhile.
 //!
-//!     embed-in-poll
+//! ```text
+//! embed-in-poll
+//! ```
 
 use std::{
     error::Error,

@@ -1,7 +1,9 @@
 //! An HTTP server with hyper.
 //!
-//!     http-server [ADDR]                                     127.0.0.1:8080 if none is given
-//!     loophost run --policy uring -- ./http-server           the same, on io_uring
+//! ```text
+//! http-server [ADDR]                                     127.0.0.1:8080 if none is given
+//! loophost run --policy uring -- ./http-server           the same, on io_uring
+//! ```
 //!
 //! `GET /` greets; `POST /echo` sends the body back while it comes.
 

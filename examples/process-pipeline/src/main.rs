@@ -1,7 +1,9 @@
 //! Programs whose outputs are the inputs of the next, as a shell does it, with this process in between: what it reads from
 //! one it writes to the next one, and no faster than that takes it.
 //!
-//!     process-pipeline CMD [ARG…] '|' CMD [ARG…] …
+//! ```text
+//! process-pipeline CMD [ARG…] '|' CMD [ARG…] …
+//! ```
 
 use std::{env, error::Error, io, process::ExitCode};
 

@@ -185,12 +185,15 @@ fn whom_loophost_trusts_the_program_trusts() {
     fails(&alone(&[("LOOPHOST_POLICY", path)]), 1, &["LOOPHOST_POLICY=", path, "belongs to user 12345"]);
 }
 
+/// Variables, and what the message about them must have in it.
+type Wrong<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+
 #[test]
 fn a_wrong_value_is_told_with_its_variable_and_the_reason() {
     let plugins = Plugins::new();
     let limited = plugins.file("liblimited_policy.so");
     let limited = limited.to_str().unwrap();
-    let cases: [(&[(&str, &str)], &[&str]); 10] = [
+    let cases: [Wrong<'_>; 10] = [
         (&[("LOOPHOST_POLICY", "no-such")], &["no-such", "there is no plugin of this name"]),
         (&[("LOOPHOST_POLICY", "/no/such.so")], &["/no/such.so", "there is no such file"]),
         (&[("LOOPHOST_POLICY", "a b")], &["`a b` is no name"]),
@@ -213,7 +216,7 @@ fn a_wrong_value_is_told_with_its_variable_and_the_reason() {
         fails(&ended, 1, parts);
         let (name, value) = variables[variables.len() - 1];
         assert!(ended.stderr.contains(name) && ended.stderr.contains(value), "{}", ended.stderr);
-        // loophost itself says it too, and with `--no-export` the program does.
+        // loophost itself says it too.
         fails(&chosen(variables, &[]), 125, parts);
     }
     let empty = ["POLICY", "POLICY_OPT", "WATCHER", "WATCHER_OPT", "COMPAT", "TRUST_OWNER"]
