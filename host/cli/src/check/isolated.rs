@@ -198,7 +198,10 @@ impl Running {
 fn temporary_file() -> Result<File, String> {
     let why = |error| {
         let folder = env::temp_dir();
-        format!("making a file for what a case says in {}: {error}; TMPDIR names the folder", folder.display())
+        format!(
+            "making a file for what a case says in {}: {error}; TMPDIR names the folder",
+            folder.display()
+        )
     };
     tempfile::tempfile().map_err(why)
 }
