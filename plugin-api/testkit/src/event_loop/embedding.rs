@@ -113,7 +113,10 @@ fn wakes(bench: &LoopBench<'_>) -> Verdict {
     event_loop.add_reader(fd(&near), record.repeat("reader"))?;
     event_loop.watch_io(fd(&stream), Interest::READ, record.repeat("stream"))?;
     for round in 0..3 {
-        equal("the deadline", event_loop.next_deadline()?, u64::MAX)?;
+        // As who embeds it does: a loop may tell the kernel of changes when it runs.
+        event_loop.turns_until("the loop to have no deadline", || {
+            event_loop.next_deadline().is_ok_and(|deadline| deadline == u64::MAX)
+        })?;
         let outer = Outer::new(bench, &event_loop)?;
         match round {
             0 => far.write_all(b"x")?,
