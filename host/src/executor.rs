@@ -8,25 +8,36 @@ use std::{
     cell::{Cell, RefCell},
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     sync::{
         Arc, Mutex, Weak,
         atomic::{
-            AtomicU64, AtomicUsize,
-            Ordering::{Acquire, Relaxed, Release},
+            AtomicUsize,
+            Ordering::{Acquire, Release},
         },
     },
-    task::Waker,
+    task::{Context, Poll, Waker},
 };
 
 use async_task::{Builder, FallibleTask, Runnable, Task};
+use loophost_plugin_api::LoopCell;
+use pin_project_lite::pin_project;
 use slab::Slab;
 
-use crate::{Callback, Error, LoopHandle, process::lock, running};
+use crate::{
+    Callback, Error, LoopHandle,
+    process::lock,
+    running,
+    task::{Caught, poll_caught},
+};
 
 /// The tasks of one loop.
 pub(crate) struct Executor {
     event_loop: LoopHandle,
-    tasks: Mutex<Tasks>,
+    /// Those that were spawned in the thread of a [`run`](Self::run), which needs no lock for them.
+    own: LoopCell<Tasks>,
+    /// Those that were spawned anywhere else.
+    guests: Mutex<Tasks>,
     /// How many tasks have been aborted and are not over yet.
     aborted: AtomicUsize,
 }
@@ -34,12 +45,11 @@ pub(crate) struct Executor {
 #[derive(Default)]
 struct Tasks {
     members: Slab<Member>,
+    /// The number of the next one.
+    next_number: u64,
     /// Whether whoever comes is aborted at once.
     closing: bool,
 }
-
-/// The number of the next task in this process.
-static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// A task that is not over yet.
 struct Member {
@@ -48,11 +58,19 @@ struct Member {
     aborted: bool,
 }
 
-/// Names a task; not given twice.
+/// Names a task of an executor; not given twice.
 #[derive(Clone, Copy)]
 struct Key {
-    index: usize,
     number: u64,
+    index: u32,
+    list: List,
+}
+
+/// Where an executor keeps a task.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum List {
+    Own,
+    Guests,
 }
 
 /// Names a task.
@@ -62,7 +80,7 @@ pub(crate) struct Membership {
 }
 
 /// The output of a task, once it is there; `None` if the task ended without one.
-pub(crate) type Output<T> = FallibleTask<T, Membership>;
+pub(crate) type Output<T> = FallibleTask<Caught<T>, Membership>;
 
 impl Executor {
     /// That of a loop which this thread runs, or is about to: the same as long as somebody holds it, as each task does.
@@ -75,12 +93,22 @@ impl Executor {
             let same = |executor: &Arc<Self>| executor.event_loop.same(event_loop);
             known.iter().filter_map(Weak::upgrade).find(same).unwrap_or_else(|| {
                 let event_loop = event_loop.clone();
-                let fresh =
-                    Arc::new(Self { event_loop, tasks: Mutex::default(), aborted: AtomicUsize::new(0) });
+                let fresh = Arc::new(Self {
+                    event_loop,
+                    own: LoopCell::new(Tasks::default()),
+                    guests: Mutex::default(),
+                    aborted: AtomicUsize::new(0),
+                });
                 known.push(Arc::downgrade(&fresh));
                 fresh
             })
         })
+    }
+
+    /// Runs the loop; the tasks that are spawned meanwhile in this thread cost no lock.
+    pub(crate) fn run(&self) -> Result<(), Error> {
+        let _running = self.own.run()?;
+        self.event_loop.run_forever()
     }
 
     /// Makes a task of a future that any thread may wake, and asks for its first turn.
@@ -90,7 +118,7 @@ impl Executor {
         F::Output: Send + 'static,
     {
         self.enter(|member, leave| {
-            Builder::new().metadata(member).spawn(move |_| leave.after(future), schedule)
+            Builder::new().metadata(member).spawn(move |_| Body { future, leave }, schedule)
         })
     }
 
@@ -101,27 +129,43 @@ impl Executor {
         F::Output: 'static,
     {
         self.enter(|member, leave| {
-            Builder::new().metadata(member).spawn_local(move |_| leave.after(future), schedule)
+            Builder::new().metadata(member).spawn_local(move |_| Body { future, leave }, schedule)
         })
     }
 
+    #[inline]
     fn enter<T>(
         self: &Arc<Self>,
-        make: impl FnOnce(Membership, Leave) -> (Runnable<Membership>, Task<T, Membership>),
+        make: impl FnOnce(Membership, Leave) -> (Runnable<Membership>, Task<Caught<T>, Membership>),
     ) -> (Output<T>, Membership) {
-        let mut tasks = lock(&self.tasks);
-        let number = NEXT_NUMBER.fetch_add(1, Relaxed);
-        let aborted = tasks.closing;
-        let entry = tasks.members.vacant_entry();
-        let key = Key { index: entry.key(), number };
-        let (runnable, task) = make(self.membership(key), Leave(key));
-        entry.insert(Member { number, waker: runnable.waker(), aborted });
-        if aborted {
-            self.aborted.fetch_add(1, Release);
-        }
-        drop(tasks);
+        let list = if self.own.is_running_here() { List::Own } else { List::Guests };
+        let entered = self.with_tasks(list, |tasks| {
+            let entry = tasks.members.vacant_entry();
+            let (number, aborted) = (tasks.next_number, tasks.closing);
+            tasks.next_number += 1;
+            let index = u32::try_from(entry.key()).expect("fewer than 2^32 tasks fit into memory");
+            let key = Key { number, index, list };
+            let leave = Leave { executor: self.address(), key };
+            let (runnable, task) = make(self.membership(key), leave);
+            entry.insert(Member { number, waker: runnable.waker(), aborted });
+            if aborted {
+                self.aborted.fetch_add(1, Release);
+            }
+            (runnable, task, self.membership(key))
+        });
+        let (runnable, task, member) = entered.expect("this thread runs the loop, or it is the other list");
         runnable.schedule();
-        (task.fallible(), self.membership(key))
+        (task.fallible(), member)
+    }
+
+    /// # Errors
+    /// Those of the cell, for the list of the loop's own thread.
+    #[inline]
+    fn with_tasks<R>(&self, list: List, f: impl FnOnce(&mut Tasks) -> R) -> Result<R, Error> {
+        match list {
+            List::Own => self.own.with(f),
+            List::Guests => Ok(f(&mut lock(&self.guests))),
+        }
     }
 
     /// Has the loop call something soon, from whatever thread this is. A loop that cannot drops it.
@@ -141,32 +185,64 @@ impl Executor {
         Membership { executor: self.clone(), key }
     }
 
-    /// Aborts every task, and those that are yet to come; false if there are none. The loop is stopped when the last one
-    /// is over.
-    pub(crate) fn close(&self) -> bool {
-        let wakers: Vec<Waker> = {
-            let mut tasks = lock(&self.tasks);
-            tasks.closing = true;
-            tasks.members.iter_mut().map(|(_, member)| self.mark(member)).collect()
-        };
-        wakers.iter().for_each(Waker::wake_by_ref);
-        !wakers.is_empty()
+    /// As an identity: a task keeps its executor, so no other one has the same meanwhile.
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
-    fn leave(&self, key: Key) {
-        let mut tasks = lock(&self.tasks);
-        if tasks.members.get(key.index).is_none_or(|member| member.number != key.number) {
-            return;
+    /// Aborts every task, and those that are yet to come; false if there are none. The loop is stopped when the last one
+    /// is over.
+    ///
+    /// # Errors
+    /// If another thread runs the loop.
+    pub(crate) fn close(&self) -> Result<bool, Error> {
+        let mut wakers: Vec<Waker> = Vec::new();
+        for list in [List::Own, List::Guests] {
+            self.with_tasks(list, |tasks| {
+                tasks.closing = true;
+                wakers.extend(tasks.members.iter_mut().map(|(_, member)| self.mark(member)));
+            })?;
         }
-        let member = tasks.members.remove(key.index);
-        let is_last = tasks.closing && tasks.members.is_empty();
-        drop(tasks);
+        wakers.iter().for_each(Waker::wake_by_ref);
+        Ok(!wakers.is_empty())
+    }
+
+    /// Takes a task off its list. In a turn of the loop.
+    fn leave(&self, key: Key) {
+        let left = self.with_tasks(key.list, |tasks| {
+            tasks.member(key)?;
+            Some((tasks.members.remove(key.index as usize), tasks.closing && tasks.members.is_empty()))
+        });
+        let Ok(Some((member, is_last_of_list))) = left else { return };
         if member.aborted {
             self.aborted.fetch_sub(1, Release);
         }
-        if is_last {
+        if is_last_of_list && self.is_empty() {
             // It runs, for this is one of its turns.
             let _ = self.event_loop.stop();
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        let is_empty = |list| self.with_tasks(list, |tasks| tasks.members.is_empty()).unwrap_or(false);
+        is_empty(List::Own) && is_empty(List::Guests)
+    }
+
+    /// Has a task's future dropped in its next turn, unless it is over by then. Any thread.
+    fn abort(self: &Arc<Self>, key: Key) {
+        let waker = self.with_tasks(key.list, |tasks| tasks.member(key).map(|member| self.mark(member)));
+        match waker {
+            Ok(Some(waker)) => waker.wake(),
+            Ok(None) => {}
+            // Another thread runs the loop, or looks at the list this moment.
+            Err(_) => {
+                let this = self.clone();
+                let there = Callback::new(move |_| {
+                    this.abort(key);
+                    Ok(())
+                });
+                call_from_elsewhere(&self.event_loop, there);
+            }
         }
     }
 
@@ -185,23 +261,45 @@ impl fmt::Debug for Executor {
     }
 }
 
+impl Tasks {
+    fn member(&mut self, key: Key) -> Option<&mut Member> {
+        self.members.get_mut(key.index as usize).filter(|member| member.number == key.number)
+    }
+}
+
 impl Membership {
-    /// Has the future dropped in the task's next turn, unless the task is over by then.
+    /// See [`Executor::abort`].
     pub(crate) fn abort(&self) {
-        let waker = self.with_member(|member| self.executor.mark(member));
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.executor.abort(self.key);
     }
 
+    /// Whether the task that has a turn was aborted.
     fn is_aborted(&self) -> bool {
-        // Nearly always there is none, and nothing is locked.
-        self.executor.aborted.load(Acquire) != 0 && self.with_member(|member| member.aborted).unwrap_or(false)
+        // Nearly always there is none, and the list is left alone.
+        self.executor.aborted.load(Acquire) != 0 && self.is_marked()
     }
 
-    fn with_member<R>(&self, f: impl FnOnce(&mut Member) -> R) -> Option<R> {
-        let mut tasks = lock(&self.executor.tasks);
-        tasks.members.get_mut(self.key.index).filter(|member| member.number == self.key.number).map(f)
+    #[cold]
+    fn is_marked(&self) -> bool {
+        let is_marked = |tasks: &mut Tasks| tasks.member(self.key).is_some_and(|member| member.aborted);
+        self.executor.with_tasks(self.key.list, is_marked).unwrap_or(false)
+    }
+}
+
+pin_project! {
+    /// What a task polls. Its fields are dropped in their order: the future first.
+    struct Body<F> {
+        #[pin]
+        future: F,
+        leave: Leave,
+    }
+}
+
+impl<F: Future> Future for Body<F> {
+    type Output = Caught<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        poll_caught(self.project().future, cx)
     }
 }
 
@@ -209,19 +307,19 @@ impl Membership {
 ///
 /// That happens in a turn of the loop, whose executor is at hand there, or because the loop is closed and nobody looks at
 /// the list any more.
-struct Leave(Key);
-
-impl Leave {
-    async fn after<F: Future>(self, future: F) -> F::Output {
-        // Variables are dropped in reverse order: the future first.
-        let _leave = self;
-        future.await
-    }
+struct Leave {
+    /// The address of its executor.
+    executor: usize,
+    key: Key,
 }
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        running::with_executor(|executor| executor.leave(self.0));
+        running::with_executor(|executor| {
+            if executor.address() == self.executor {
+                executor.leave(self.key);
+            }
+        });
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    future::poll_fn,
     panic::resume_unwind,
     pin::pin,
     sync::{
@@ -16,7 +17,7 @@ use crate::{
     executor::Executor,
     policy, running, services,
     sys::borrowed_future,
-    task::{Caught, caught},
+    task::{Caught, poll_caught},
 };
 
 /// Runs a future on a fresh loop of the policy, as the main function of a program does (asyncio: `asyncio.run`).
@@ -46,7 +47,7 @@ pub fn run<F: Future>(future: F) -> Result<F::Output, Error> {
     let ended = policy::set_event_loop(Some(event_loop.clone())).and_then(|()| {
         let ended = run_until_complete(&executor, future);
         // The last task to go stops the loop.
-        let gone = if executor.close() { event_loop.run_forever() } else { Ok(()) };
+        let gone = executor.close().and_then(|left| if left { executor.run() } else { Ok(()) });
         ended.and_then(|output| gone.map(|()| output))
     });
     for closed in [policy::set_event_loop(None), event_loop.close()] {
@@ -82,11 +83,14 @@ pub fn block_on<F: Future>(future: F) -> Result<F::Output, Error> {
 fn run_until_complete<F: Future>(executor: &Arc<Executor>, future: F) -> Result<Caught<F::Output>, Error> {
     services::install();
     let output = Cell::new(None);
-    let main = pin!(async { output.set(Some(caught(future).await)) });
+    let mut future = pin!(future);
+    let main = pin!(async {
+        output.set(Some(poll_fn(|cx| poll_caught(future.as_mut(), cx)).await));
+    });
     let turn = Arc::new(Turn { executor: executor.clone(), is_due: AtomicBool::new(false) });
     borrowed_future::lend(main, || {
         turn.wake_by_ref();
-        executor.event_loop().run_forever()
+        executor.run()
     })?;
     output.take().ok_or_else(|| {
         Error::new(ErrorCode::LOOP_STOPPED, "the event loop was stopped before the future was ready")

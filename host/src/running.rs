@@ -33,11 +33,13 @@ struct Running {
 }
 
 impl Running {
+    #[inline]
     fn is_here(&self) -> bool {
         self.generation == fork_mark::generation()
     }
 
     #[cfg(feature = "async")]
+    #[inline]
     fn executor(&self) -> &Arc<Executor> {
         self.executor.get_or_init(|| Executor::of(&self.event_loop))
     }
@@ -119,6 +121,7 @@ pub(crate) fn current() -> Option<LoopHandle> {
 
 /// Whether this very loop runs in this thread, in this process.
 #[cfg(feature = "async")]
+#[inline]
 pub(crate) fn is_running(event_loop: &LoopHandle) -> bool {
     with(|running| running.event_loop.same(event_loop)).unwrap_or(false)
 }
@@ -131,8 +134,9 @@ pub(crate) fn executor() -> Option<Arc<Executor>> {
 
 /// Calls `f` with the tasks of the loop that runs in this thread.
 #[cfg(feature = "async")]
-pub(crate) fn with_executor(f: impl FnOnce(&Executor)) {
-    with(|running| f(running.executor()));
+#[inline]
+pub(crate) fn with_executor<R>(f: impl FnOnce(&Arc<Executor>) -> R) -> Option<R> {
+    with(|running| f(running.executor()))
 }
 
 /// Calls `f` with the loop that runs in this thread and the queue of its tasks. A run does not begin or end meanwhile.

@@ -11,7 +11,7 @@ mod spawner;
 pub use blocking::spawn_blocking;
 pub use join_error::JoinError;
 pub use join_handle::JoinHandle;
-pub(crate) use join_handle::{Caught, caught};
+pub(crate) use join_handle::{Caught, poll_caught};
 pub use spawner::Spawner;
 
 /// Makes a task of a future on the loop that runs in this thread (asyncio: `create_task`). It gets its first turn after
@@ -35,7 +35,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    Spawner::of_running_loop().spawn(future)
+    spawner::here(|executor| executor.spawn(future))
 }
 
 /// As [`spawn`], for a future that cannot leave this thread.
@@ -50,5 +50,5 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    Spawner::of_running_loop().spawn_local(future)
+    spawner::here(|executor| executor.spawn_local(future))
 }

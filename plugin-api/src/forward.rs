@@ -52,11 +52,13 @@ macro_rules! object_handle {
     ($handle:ident($object:ident)) => {
         impl $handle {
             /// Whether both are the same object (Python: `is`).
+            #[inline]
             pub fn same(&self, other: &Self) -> bool {
                 self.address() == other.address()
             }
 
             /// The address of the object, as an identity for maps and messages.
+            #[inline]
             pub fn address(&self) -> usize {
                 std::ptr::from_ref(self.0.obj.sabi_erased_ref().get()).addr()
             }

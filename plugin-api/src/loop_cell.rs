@@ -133,6 +133,7 @@ impl<T> LoopCell<T> {
     }
 
     /// Whether this very thread runs the loop now.
+    #[inline]
     pub fn is_running_here(&self) -> bool {
         self.running.load(Relaxed) && self.owner.load(Relaxed) == thread_id::current()
     }

@@ -31,6 +31,7 @@ pub(crate) fn for_plugins() -> ForkMark {
 }
 
 /// A number that differs between this process and all that it descends from by fork(2); never 0.
+#[inline]
 pub(crate) fn generation() -> u64 {
     let mark = mark();
     match mark.generation.load(Relaxed) {
@@ -57,6 +58,7 @@ static MARK: OnceLock<&'static Mark> = OnceLock::new();
 /// Stands in for a page that the kernel wipes.
 static CLEARED: Mark = Mark { word: AtomicU32::new(0), generation: AtomicU64::new(0) };
 
+#[inline]
 fn mark() -> &'static Mark {
     MARK.get_or_init(|| {
         let mark = wiped_page().unwrap_or_else(|_| cleared_by_handler());

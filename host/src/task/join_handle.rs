@@ -4,7 +4,7 @@ use std::{
     any::Any,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
+    pin::Pin,
     task::{Context, Poll, ready},
 };
 
@@ -16,7 +16,7 @@ use crate::executor::{Membership, Output};
 /// Dropped, it leaves the task alone. Polled again after it was ready it panics.
 pub struct JoinHandle<T> {
     /// `None` only while it is dropped.
-    output: Option<Output<Caught<T>>>,
+    output: Option<Output<T>>,
     member: Membership,
 }
 
@@ -24,7 +24,7 @@ pub struct JoinHandle<T> {
 pub(crate) type Caught<T> = Result<T, Box<dyn Any + Send>>;
 
 impl<T> JoinHandle<T> {
-    pub(super) fn new((output, member): (Output<Caught<T>>, Membership)) -> Self {
+    pub(super) fn new((output, member): (Output<T>, Membership)) -> Self {
         Self { output: Some(output), member }
     }
 
@@ -68,15 +68,11 @@ impl<T> fmt::Debug for JoinHandle<T> {
     }
 }
 
-/// A future whose panic is a value.
-pub(crate) async fn caught<F: Future>(future: F) -> Caught<F::Output> {
-    let mut future = pin!(future);
-    std::future::poll_fn(|cx| {
-        // A future that has panicked is not polled again.
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-            Ok(poll) => poll.map(Ok),
-            Err(payload) => Poll::Ready(Err(payload)),
-        }
-    })
-    .await
+/// Polls a future whose panic is a value. One that has panicked is not polled again.
+#[inline]
+pub(crate) fn poll_caught<F: Future>(future: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<Caught<F::Output>> {
+    match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(payload) => Poll::Ready(Err(payload)),
+    }
 }

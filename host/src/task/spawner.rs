@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{JoinHandle, join_handle};
-use crate::{Error, executor::Executor, policy, running};
+use super::JoinHandle;
+use crate::{
+    Error,
+    executor::{Executor, Membership, Output},
+    policy, running,
+};
 
 /// Spawns tasks on one loop from any thread (asyncio: `run_coroutine_threadsafe`).
 ///
@@ -28,14 +32,6 @@ impl Spawner {
         running::executor().map(Self).map_or_else(|| Err(policy::no_running_loop()), Ok)
     }
 
-    #[track_caller]
-    pub(super) fn of_running_loop() -> Self {
-        match Self::current() {
-            Ok(spawner) => spawner,
-            Err(error) => panic!("{error}: spawn inside of loophost::run, or with a Spawner"),
-        }
-    }
-
     /// See [`spawn`](super::spawn). Any thread. On a loop that has been closed the task ends at once, as if it was
     /// aborted.
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
@@ -43,14 +39,15 @@ impl Spawner {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        JoinHandle::new(self.0.spawn(join_handle::caught(future)))
+        JoinHandle::new(self.0.spawn(future))
     }
+}
 
-    pub(super) fn spawn_local<F>(&self, future: F) -> JoinHandle<F::Output>
-    where
-        F: Future + 'static,
-        F::Output: 'static,
-    {
-        JoinHandle::new(self.0.spawn_local(join_handle::caught(future)))
+/// Spawns on the loop that runs in this thread.
+#[track_caller]
+pub(super) fn here<T>(spawn: impl FnOnce(&Arc<Executor>) -> (Output<T>, Membership)) -> JoinHandle<T> {
+    match running::with_executor(spawn) {
+        Some(spawned) => JoinHandle::new(spawned),
+        None => panic!("{}: spawn inside of loophost::run, or with a Spawner", policy::no_running_loop()),
     }
 }
