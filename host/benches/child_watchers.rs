@@ -1,4 +1,5 @@
-//! What does the exit of a child cost, on each watcher, beside others that live on?
+//! What does the exit of a child cost, on each watcher, beside others that live on? And on io_uring, where that works: as a
+//! reader of its loop, and as an operation in its two ways.
 //!
 //! `cargo bench -p loophost --bench child_watchers [-- LIVE…]`, with so many other children (0, 1000, 4000).
 //!
@@ -18,11 +19,13 @@ use std::{
 };
 
 use loophost::{
-    Callback, Error, LoopHandle, Options,
+    Callback, Error, LoopHandle, Options, PolicyHandle,
     builtin::watchers,
-    policy,
+    plugin,
+    policy::{self, DefaultEventLoopPolicy},
     process::{Child, Command, subprocess_exec},
 };
+use loophost_tests::{cdylib, io_uring_works, trust};
 use nix::{
     sys::resource::{Resource, getrlimit, setrlimit},
     time::{ClockId, clock_gettime},
@@ -44,18 +47,35 @@ fn main() {
     tiny_program::write(&program, tiny_program::WAITS);
 
     println!("µs of CPU per exit, {EXITS} of them: min / median / max");
-    for name in WATCHERS {
+    let default = || PolicyHandle::new(DefaultEventLoopPolicy::new());
+    let mut policies: Vec<_> = WATCHERS.map(|name| (name.to_owned(), default(), Some(name))).into();
+    if io_uring_works() {
+        let plugin = plugin::load(&cdylib("loophost-uring"), &trust()).expect("it can be loaded");
+        for (wait, watcher) in [("poll", Some("pidfd")), ("poll", None), ("waitid", None)] {
+            let mut options = Options::new();
+            options.push("wait", wait);
+            let policy = plugin.new_policy(None, &options, Some(default())).expect("it works here");
+            policies.push((format!("uring, {}", watcher.unwrap_or(wait)), policy, watcher));
+        }
+    }
+    for (name, policy, watcher) in policies {
+        policy::set_event_loop_policy(Some(policy));
         for live in &live {
-            println!("  {name:10} beside {live:5}  {}", spread(measure(name, *live, &program)));
+            println!("  {name:13} beside {live:5}  {}", spread(measure(watcher, *live, &program)));
         }
     }
 }
 
-fn measure(name: &str, live: usize, program: &Path) -> Vec<f64> {
-    let watcher = watchers::new(name, &Options::new()).expect("it is built in");
+/// `None` is the watcher that the policy makes itself.
+fn measure(name: Option<&str>, live: usize, program: &Path) -> Vec<f64> {
+    let policy = policy::get_event_loop_policy();
+    let watcher = match name {
+        Some(name) => watchers::new(name, &Options::new()).expect("it is built in"),
+        None => policy.get_child_watcher().expect("the policy has one"),
+    };
     let event_loop = policy::new_event_loop().expect("a loop can be made");
     watcher.attach_loop(Some(event_loop.clone())).expect("the loop is not closed");
-    policy::get_event_loop_policy().set_child_watcher(Some(watcher)).expect("the previous one can be closed");
+    policy.set_child_watcher(Some(watcher.clone())).expect("the previous one can be closed");
     let exits = Arc::new(AtomicUsize::new(0));
     let start = || start(&event_loop, program, &exits);
     let end = |child: &Child| {
@@ -74,7 +94,8 @@ fn measure(name: &str, live: usize, program: &Path) -> Vec<f64> {
     });
     let times = times.collect();
     others.iter().for_each(end);
-    policy::get_event_loop_policy().set_child_watcher(None).expect("it can be closed");
+    // It stays: the next measurement may be about the same.
+    watcher.close().expect("it can be closed");
     event_loop.close().expect("it does not run");
     times
 }

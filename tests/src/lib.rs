@@ -83,9 +83,15 @@ fn default_profile() -> &'static str {
 /// # Panics
 /// It does not build.
 pub fn binary() -> PathBuf {
-    let program = |artifact: &Value| artifact["executable"].as_str().map(PathBuf::from);
-    let built = || built(default_profile(), "loophost-cli", program);
-    env::var_os("LOOPHOST_BIN").map_or_else(built, PathBuf::from)
+    env::var_os("LOOPHOST_BIN").map_or_else(|| program("loophost-cli"), PathBuf::from)
+}
+
+/// The program of a workspace member, built.
+///
+/// # Panics
+/// It does not build, or it has no program.
+pub fn program(package: &str) -> PathBuf {
+    built(default_profile(), package, |artifact| artifact["executable"].as_str().map(PathBuf::from))
 }
 
 /// Trust that fits the workspace, whoever owns it: in a container it may be a bind mount of somebody else's.

@@ -12,7 +12,7 @@ use loophost_tests::{Ended, Plugins, loophost, run};
 use serde_json::Value;
 
 /// The offer, its fault, the case that finds it, how that ends, and a part of what it says.
-const FAULTS: [(&str, &str, &str, &str, &str); 109] = [
+const FAULTS: [(&str, &str, &str, &str, &str); 110] = [
     ("policy", "hangs", "plugin/constructor-works", "timed out", "did not end"),
     ("policy", "exits", "plugin/constructor-works", "crashed", "ended the process with status 0"),
     ("policy", "changes-folder", "plugin/constructor-keeps-folder", "failed", "the working folder: expected"),
@@ -23,6 +23,13 @@ const FAULTS: [(&str, &str, &str, &str, &str); 109] = [
         "plugin/constructor-keeps-descriptors",
         "failed",
         "descriptor 0: expected",
+    ),
+    (
+        "policy",
+        "leaves-inheritable",
+        "plugin/constructor-keeps-descriptors",
+        "failed",
+        "is not close-on-exec",
     ),
     ("policy", "one-loop", "policy/new-event-loop", "failed", "the same loop twice"),
     ("policy", "sets-new-loops", "policy/new-event-loop", "failed", "has made its loop current"),

@@ -1,6 +1,10 @@
 //! What a plugin must not change, as `/proc/self` and the kernel tell it.
 
-use std::{collections::BTreeMap, env, fs, io, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs, io,
+    path::Path,
+};
 
 use loophost_testkit::SystemState;
 
@@ -14,6 +18,7 @@ pub(super) fn state() -> io::Result<SystemState> {
     let umask = status.lines().find_map(|line| line.strip_prefix("Umask:")).unwrap_or_default();
     Ok(SystemState {
         descriptors: descriptors()?,
+        inheritable: inheritable()?,
         threads: threads()?,
         signals: signals()?,
         working_folder: env::current_dir()?,
@@ -29,6 +34,18 @@ fn descriptors() -> io::Result<BTreeMap<i32, String>> {
     let target = |number: &i32| fs::read_link(folder.join(number.to_string())).ok();
     // The one that listed them is closed by now.
     Ok(open.iter().filter_map(|number| Some((*number, target(number)?.display().to_string()))).collect())
+}
+
+/// Those without O_CLOEXEC.
+fn inheritable() -> io::Result<BTreeSet<i32>> {
+    let folder = Path::new("/proc/self/fdinfo");
+    let flags = |number: &i32| {
+        let text = fs::read_to_string(folder.join(number.to_string())).ok()?;
+        let flags = text.lines().find_map(|line| line.strip_prefix("flags:"))?;
+        i32::from_str_radix(flags.trim(), 8).ok()
+    };
+    let is_inheritable = |number: &i32| flags(number).is_some_and(|flags| flags & libc::O_CLOEXEC == 0);
+    Ok(numbers(folder)?.into_iter().filter(is_inheritable).collect())
 }
 
 /// Without the kernel's own threads of rings, which end some time after the ring is closed.

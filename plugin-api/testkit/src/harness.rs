@@ -150,6 +150,8 @@ pub trait Child: Send {
 pub struct SystemState {
     /// Open descriptors, with what they are open for.
     pub descriptors: BTreeMap<i32, String>,
+    /// Those of them that a program which is started here would inherit.
+    pub inheritable: BTreeSet<i32>,
     /// The numbers of the threads, with their names.
     pub threads: BTreeMap<i32, String>,
     /// The disposition of each signal and this thread's mask, as text that differs if they do.

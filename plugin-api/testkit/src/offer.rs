@@ -53,7 +53,9 @@ impl<'a> OfferBench<'a> {
         let during = match self.subject {
             Subject::Policy(make) => {
                 let made = make()?;
+                let event_loop = made.new_event_loop()?;
                 let during = self.harness.system_state()?;
+                event_loop.close()?;
                 drop(made);
                 during
             }
@@ -85,9 +87,6 @@ impl<'a> OfferBench<'a> {
 
 fn constructor_works(bench: &OfferBench<'_>) -> Verdict {
     bench.while_made()?;
-    if let Subject::Policy(make) = bench.subject {
-        make()?.new_event_loop()?;
-    }
     Ok(Passed)
 }
 
@@ -102,6 +101,10 @@ fn constructor_keeps_descriptors(bench: &OfferBench<'_>) -> Verdict {
     for (number, target) in &before.descriptors {
         let now = during.descriptors.get(number);
         equal(&format!("descriptor {number}"), now, Some(target))?;
+    }
+    if let Some(number) = during.inheritable.difference(&before.inheritable).next() {
+        let target = during.descriptors.get(number);
+        return Err(failed(format!("descriptor {number}, {target:?}, is not close-on-exec")));
     }
     Ok(Passed)
 }

@@ -96,7 +96,7 @@ impl Isolated {
     }
 
     fn start(&self, number: usize, job: &Job, news: &Rc<RefCell<News>>) -> Result<Running, Box<dyn Error>> {
-        let (result, output) = (tempfile::tempfile()?, tempfile::tempfile()?);
+        let (result, output) = (temporary_file()?, temporary_file()?);
         let mut command = Command::new(&self.program)
             .args(&self.flags)
             .args(["--case", job.case.name(), "--patience-ms"])
@@ -192,6 +192,18 @@ impl Running {
         };
         Ok(Ended { verdict, reason, duration, load_time, output })
     }
+}
+
+/// For what a case says.
+fn temporary_file() -> Result<File, String> {
+    let why = |error| {
+        let folder = env::temp_dir();
+        format!(
+            "making a file for what a case says in {}: {error}; TMPDIR names the folder",
+            folder.display()
+        )
+    };
+    tempfile::tempfile().map_err(why)
 }
 
 /// How a process has died.

@@ -1,4 +1,5 @@
-//! The processes of the cases, and what those leave behind: nothing of it outlives its case for long, or the check.
+//! The processes of the cases, and what those leave behind: nothing of it outlives its case for long, or the check. Only
+//! if the check itself gets SIGKILL, which nobody can act on, its cases die with it and what they have started does not.
 //!
 //! A case leads a process group, which is killed when the case has ended. What has left the group (setsid(2)) becomes a
 //! child of this process, which is a subreaper for that, once its own parent is gone. Nobody can tell whose it was, so

@@ -58,7 +58,7 @@ impl Report {
             }
         };
         let width = target.offers.iter().map(|offer| offer.to_string().len()).max().unwrap_or(0);
-        Self { json, color, title, width, bad: Vec::new(), counts: [0; 5], load_time: None }
+        Self { json, color, title, width, bad: Vec::new(), counts: [0; Verdict::ALL.len()], load_time: None }
     }
 
     pub(super) fn begin(&self, count: usize) -> io::Result<()> {

@@ -1,0 +1,130 @@
+//! Echo over TCP: messages of 64 bytes and of 16 KiB, 50 connections and 1,000, on each loop; beside the same service on
+//! tokio's current-thread runtime and on epoll alone.
+//!
+//! `cargo bench -p loophost --bench net [-- NAME OF A SERVICE]…`
+//!
+//! Each service is a process of its own, so that its CPU time can be told from that of the clients, which are all in this
+//! one. They take turns. Printed are medians: requests per second of wall time, microseconds of the service's CPU time per
+//! request, and its ratio to tokio's, run by run.
+
+mod clients;
+mod services;
+
+use std::{
+    env,
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use nix::{
+    sys::resource::{Resource, getrlimit, setrlimit},
+    time::{ClockId, clock_gettime},
+    unistd::Pid,
+};
+
+use crate::{clients::Clients, services::Service};
+
+const ROUNDS: usize = 5;
+const CASES: [(usize, usize); 4] = [(64, 50), (64, 1_000), (16 * 1024, 50), (16 * 1024, 1_000)];
+/// How many requests are measured in each round.
+const REQUESTS: u64 = 20_000;
+/// How many go before them.
+const WARM_UP: u64 = 2_000;
+/// What this program is told to be instead: a service, by its name and the file of its policy.
+const SERVE: &str = "--serve";
+
+/// What a service has cost.
+#[derive(Clone, Copy)]
+struct Cost {
+    /// Of the service, per request.
+    cpu_us: f64,
+    requests_per_second: f64,
+}
+
+fn main() {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).expect("there is a limit").1;
+    setrlimit(Resource::RLIMIT_NOFILE, limit, limit).expect("it may be used");
+    let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if let [serve, name, file] = &arguments[..]
+        && serve == SERVE
+    {
+        return services::serve(name, file.as_ref());
+    }
+    let mut services = services::all();
+    services.retain(|service| arguments.is_empty() || arguments.iter().any(|name| name == service.name));
+    for (size, connections) in CASES {
+        println!(
+            "\n{size} bytes, {connections} connections, {ROUNDS} interleaved rounds of {REQUESTS} requests"
+        );
+        let mut costs = vec![Vec::new(); services.len()];
+        for _ in 0..ROUNDS {
+            for (service, costs) in services.iter().zip(&mut costs) {
+                costs.push(measure(service, size, connections));
+            }
+        }
+        let tokio =
+            services.iter().position(|service| service.name == "tokio").map(|index| costs[index].clone());
+        for (service, costs) in services.iter().zip(costs) {
+            let per_second = median(costs.iter().map(|cost| cost.requests_per_second));
+            let cpu = median(costs.iter().map(|cost| cost.cpu_us));
+            print!("  {:12}{per_second:8.0} requests/s{cpu:8.2} us of CPU", service.name);
+            if let Some(tokio) = &tokio {
+                let ratio = median(costs.iter().zip(tokio).map(|(ours, theirs)| ours.cpu_us / theirs.cpu_us));
+                print!("{ratio:8.2} of tokio's");
+            }
+            println!();
+        }
+    }
+}
+
+fn measure(service: &Service, size: usize, connections: usize) -> Cost {
+    let mut process = Started::new(service);
+    let mut clients = Clients::connect(process.port(), size, connections);
+    clients.request(WARM_UP);
+    let before = process.cpu_time();
+    let took = clients.request(REQUESTS);
+    let cpu = process.cpu_time() - before;
+    Cost {
+        cpu_us: cpu.as_secs_f64() * 1e6 / REQUESTS as f64,
+        requests_per_second: REQUESTS as f64 / took.as_secs_f64(),
+    }
+}
+
+/// The process of a service, killed in the end.
+struct Started(Child);
+
+impl Started {
+    fn new(service: &Service) -> Self {
+        let program = env::current_exe().expect("this program has a path");
+        let mut command = Command::new(program);
+        command.args([SERVE, service.name]).arg(&service.file).stdout(Stdio::piped());
+        Self(command.spawn().expect("the service starts"))
+    }
+
+    /// The port that it listens on, which it prints.
+    fn port(&mut self) -> u16 {
+        let mut line = String::new();
+        let output = self.0.stdout.take().expect("its output is a pipe, asked for once");
+        BufReader::new(output).read_line(&mut line).expect("it can be read");
+        line.trim().parse().expect("the service prints its port")
+    }
+
+    fn cpu_time(&self) -> Duration {
+        let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(self.0.id() as i32)).expect("the service runs");
+        clock_gettime(clock).expect("the service runs").into()
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

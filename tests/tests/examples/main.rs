@@ -1,0 +1,11 @@
+//! The examples of async programs, the same file on each loop, with real clients.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod each_loop;
+mod echo_server;
+mod embed_in_poll;
+mod http_server;
+mod process_pipeline;
+mod server;
+mod websocket;
