@@ -116,7 +116,8 @@ fn one_offer_and_some_cases_can_be_picked() {
         assert!(ended.stderr.contains(message), "{args:?}: {}", ended.stderr);
     }
     let mut command = check_command(&["default"]);
-    let ended = run(command.env("TMPDIR", "/no/such/folder"));
+    command.env("TMPDIR", "/no/such/folder");
+    let ended = run(command);
     assert_eq!(ended.status.code(), Some(125));
     assert!(ended.stderr.contains("in /no/such/folder: No such file"), "{}", ended.stderr);
     let offer = format!("{}#other", plugins.file("libloophost_poll.so").display());

@@ -72,7 +72,6 @@ fn stranger_in_spawn_block(bench: &WatcherBench<'_>) -> Verdict {
 fn foreign_dies_in_spawn_block(bench: &WatcherBench<'_>) -> Verdict {
     let (watcher, exits) = (bench.watcher()?, Exits::default());
     let token = watcher.inside(|watcher| watcher.begin_spawn())?;
-    #[expect(clippy::zombie_processes, reason = "the watcher reaps it")]
     let foreign = Command::new("/bin/sh").args(["-c", "exit 6"]).spawn()?;
     let (pid, handler) = (i64::from(foreign.id()), exits.handler());
     bench.harness.wait_for_exit(pid)?;
