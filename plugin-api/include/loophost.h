@@ -68,7 +68,8 @@ enum {
     LOOPHOST_ERROR_INACTIVE = 13,        /* the child watcher is not active */
     LOOPHOST_ERROR_PROCESS_GONE = 14,
     LOOPHOST_ERROR_NOT_FOUND = 15,
-    LOOPHOST_ERROR_FORKED = 16           /* the loop belongs to the parent of this process */
+    LOOPHOST_ERROR_FORKED = 16,          /* the loop belongs to the parent of this process */
+    LOOPHOST_ERROR_LOOP_STOPPED = 17     /* before what it ran for was done */
 };
 
 /* A plugin's own code. */

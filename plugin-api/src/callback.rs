@@ -49,8 +49,9 @@ pub struct RepeatCallback {
 struct CallbackVt {
     call: unsafe extern "C" fn(*mut c_void, &Event) -> AbiResult<()>,
     drop: unsafe extern "C" fn(*mut c_void),
-    name: extern "C" fn() -> RStr<'static>,
-    reserved: usize,
+    /// Gets `name_word`, so that tables which are made while the program runs can share a function.
+    name: extern "C" fn(usize) -> RStr<'static>,
+    name_word: usize,
 }
 
 /// The name of a callback: the type name of its closure, asked for when it is shown.
@@ -59,7 +60,7 @@ pub struct CallbackName(&'static CallbackVt);
 
 impl fmt::Display for CallbackName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str((self.0.name)().as_str())
+        f.write_str((self.0.name)(self.0.name_word).as_str())
     }
 }
 
@@ -191,7 +192,7 @@ struct Once<F>(F);
 
 impl<F: FnOnce(&Event) -> Result<(), Error>> Once<F> {
     const VT: &'static CallbackVt =
-        &CallbackVt { call: Self::call, drop: drop_closure::<F>, name: closure_name::<F>, reserved: 0 };
+        &CallbackVt { call: Self::call, drop: drop_closure::<F>, name: closure_name::<F>, name_word: 0 };
 
     unsafe extern "C" fn call(data: *mut c_void, event: &Event) -> AbiResult<()> {
         // SAFETY: `Callback::call` guarantees that the words were stored for `F` and are consumed by this.
@@ -204,7 +205,7 @@ struct Repeat<F>(F);
 
 impl<F: FnMut(&Event) -> Result<(), Error>> Repeat<F> {
     const VT: &'static CallbackVt =
-        &CallbackVt { call: Self::call, drop: drop_closure::<F>, name: closure_name::<F>, reserved: 0 };
+        &CallbackVt { call: Self::call, drop: drop_closure::<F>, name: closure_name::<F>, name_word: 0 };
 
     unsafe extern "C" fn call(data: *mut c_void, event: &Event) -> AbiResult<()> {
         // SAFETY: `RepeatCallback::call` guarantees that the words were stored for `F` and lends them.
@@ -219,7 +220,7 @@ unsafe extern "C" fn drop_closure<F>(data: *mut c_void) {
     guard::guard_or((), "dropping a callback", || drop(unsafe { take::<F>(data) }));
 }
 
-extern "C" fn closure_name<F>() -> RStr<'static> {
+extern "C" fn closure_name<F>(_: usize) -> RStr<'static> {
     type_name::<F>().into()
 }
 

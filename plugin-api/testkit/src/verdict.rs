@@ -126,6 +126,7 @@ impl fmt::Display for Code {
             ErrorCode::PROCESS_GONE => "PROCESS_GONE",
             ErrorCode::NOT_FOUND => "NOT_FOUND",
             ErrorCode::FORKED => "FORKED",
+            ErrorCode::LOOP_STOPPED => "LOOP_STOPPED",
             ErrorCode(other) => return write!(f, "{other:#x}"),
         };
         f.write_str(name)
