@@ -2,7 +2,7 @@
 //! on each loop. One after the other in the main thread: what is left is counted, and one test forks.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
-#![allow(clippy::async_yields_async, reason = "what outlives the run that has made it is what this is about")]
+#![allow(clippy::async_yields_async, reason = "what is waited for later leaves its run")]
 
 mod every_loop;
 mod main_thread;

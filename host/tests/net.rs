@@ -175,6 +175,59 @@ fn a_read_that_was_given_up_loses_nothing() {
     .unwrap();
 }
 
+/// Lets a future begin to wait, and gives it up.
+async fn give_up<F: Future>(future: F) {
+    assert!(future::poll_once(future).await.is_none(), "it has something to wait for");
+}
+
+#[test]
+fn every_operation_may_be_given_up_in_the_middle_and_loses_nothing() {
+    run(async {
+        let listener = TcpListener::bind(LOCAL).await?;
+        give_up(listener.accept()).await;
+        give_up(TcpStream::connect("localhost:1")).await;
+        let near = TcpStream::connect(listener.local_addr()?).await?;
+        let (far, _) = listener.accept().await?;
+
+        let (mut buffer, mut reader, mut writer) = ([0; 4], &far, &near);
+        give_up(reader.read(&mut buffer)).await;
+        give_up(reader.read_vectored(&mut [io::IoSliceMut::new(&mut [0; 4])])).await;
+        give_up(far.peek(&mut buffer)).await;
+        writer.write_all(b"data").await?;
+        assert_eq!(far.peek(&mut buffer).await?, 4);
+        buffer.fill(0);
+        reader.read_exact(&mut buffer).await?;
+        assert_eq!(&buffer, b"data");
+
+        // What was told as written arrives, and nothing else.
+        let mut written = 0;
+        while let Some(count) = future::poll_once(writer.write(&[1; 4096])).await {
+            written += count?;
+        }
+        give_up(writer.write_vectored(&[io::IoSlice::new(b"no more")])).await;
+        writer.close().await?;
+        let mut read = Vec::new();
+        reader.read_to_end(&mut read).await?;
+        assert_eq!(read.len(), written);
+
+        let socket = UdpSocket::bind(LOCAL).await?;
+        give_up(socket.recv_from(&mut buffer)).await;
+        socket.connect(socket.local_addr()?).await?;
+        give_up(socket.recv(&mut buffer)).await;
+        socket.send(b"me").await?;
+        assert_eq!(socket.recv(&mut buffer).await?, 2);
+
+        let folder = tempfile::tempdir()?;
+        let listener = UnixListener::bind(folder.path().join("socket"))?;
+        give_up(listener.accept()).await;
+        let client = UnixStream::connect(folder.path().join("socket"));
+        future::try_zip(client, listener.accept()).await?;
+        io::Result::Ok(())
+    })
+    .unwrap()
+    .unwrap();
+}
+
 #[test]
 fn datagrams_keep_their_bounds() {
     run(async {

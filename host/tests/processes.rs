@@ -160,6 +160,29 @@ fn a_dropped_wait_loses_no_exit() {
 }
 
 #[test]
+fn what_is_given_up_in_the_middle_leaves_no_process() {
+    run(async {
+        let (gone, writer) = io::pipe().unwrap();
+        let command = || sh("exec sleep 1000").stdin(Stdio::Null).kill_on_drop(true);
+        // The pipe ends when all of them have.
+        for turns in 0..3 {
+            let held = |fd: &io::PipeWriter| Stdio::Fd(fd.try_clone().unwrap().into());
+            let mut status = Box::pin(command().stderr(held(&writer)).status());
+            let mut output = Box::pin(command().stderr(held(&writer)).output());
+            for _ in 0..=turns {
+                assert!(future::poll_once(&mut status).await.is_none());
+                assert!(future::poll_once(&mut output).await.is_none());
+                sleep(Duration::from_millis(1)).await;
+            }
+        }
+        drop(writer);
+        let mut gone = loophost::io::Async::new(gone).unwrap();
+        assert_eq!(gone.read(&mut [0]).await.unwrap(), 0);
+    })
+    .unwrap();
+}
+
+#[test]
 fn many_at_once() {
     run(async {
         let tasks: Vec<_> = (0..200)

@@ -362,6 +362,24 @@ fn blocking_calls_run_elsewhere_and_their_panics_are_values() {
 }
 
 #[test]
+fn a_join_that_is_given_up_leaves_the_task_alone() {
+    run(async {
+        let mut task = spawn(async {
+            yield_now().await;
+            1
+        });
+        assert!(timeout(Duration::ZERO, &mut task).await.is_err());
+        assert_eq!(task.await.unwrap(), 1);
+        let (go, wait) = mpsc::channel();
+        let mut blocking = spawn_blocking(move || wait.recv().unwrap());
+        assert!(timeout(Duration::from_millis(1), &mut blocking).await.is_err());
+        go.send(2).unwrap();
+        assert_eq!(blocking.await.unwrap(), 2);
+    })
+    .unwrap();
+}
+
+#[test]
 fn local_tasks_share_what_is_not_for_other_threads() {
     let count = Rc::new(Cell::new(0));
     run(async {
