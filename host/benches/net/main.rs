@@ -52,9 +52,7 @@ fn main() {
         return services::serve(name, file.as_ref());
     }
     let mut services = services::all();
-    services.retain(|service| {
-        arguments.is_empty() || arguments.iter().any(|name| name == service.name)
-    });
+    services.retain(|service| arguments.is_empty() || arguments.iter().any(|name| name == service.name));
     for (size, connections) in CASES {
         println!(
             "\n{size} bytes, {connections} connections, {ROUNDS} interleaved rounds of {REQUESTS} requests"
