@@ -148,8 +148,8 @@ pub trait EventLoop: Send + Sync + 'static {
         delegate!(self, "watch_io", watch_io(fd, interest, callback))
     }
 
-    /// Asks for the next event of a stream. Must follow a `WouldBlock`; an event that was not needed may come.
-    /// Loop's thread.
+    /// Asks for the next event of a stream. Must follow a `WouldBlock`, or a read that has taken less than it had room for:
+    /// an end-of-file that was there already is told again. An event that was not needed may come. Loop's thread.
     fn rearm_io(&self, id: HandleId, interest: Interest) -> Result<(), Error> {
         delegate!(self, "rearm_io", rearm_io(id, interest))
     }

@@ -107,6 +107,27 @@ impl<T: AsFd + Send + 'static> Async<T> {
                 result => return Poll::Ready(result),
             }
         }
+        self.poll_ready(direction, cx)
+    }
+
+    /// Reads from a stream of which a read takes all there is, if it has room for it: after one that had room left no
+    /// other one is tried before there is an event.
+    pub(crate) fn poll_read_all(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>
+    where
+        for<'r> &'r T: Read,
+    {
+        let Some(events) = self.source.events_unless_empty() else {
+            return self.poll_ready(Interest::READ, cx);
+        };
+        let result = ready!(self.poll_with(Interest::READ, cx, |mut io| io.read(buffer)));
+        if matches!(result, Ok(read @ 1..) if read < buffer.len()) {
+            self.source.set_empty(events);
+        }
+        Poll::Ready(result)
+    }
+
+    /// Has the task woken, after a call would have blocked.
+    fn poll_ready<R>(&self, direction: Interest, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
         match self.source.wake_when_ready(direction, cx.waker()) {
             Ok(()) => Poll::Pending,
             Err(error) => Poll::Ready(Err(error)),
@@ -119,10 +140,7 @@ impl<T: AsFd + Send + 'static> Async<T> {
             if self.source.events(direction) != before {
                 return Poll::Ready(Ok(()));
             }
-            match self.source.wake_when_ready(direction, cx.waker()) {
-                Ok(()) => Poll::Pending,
-                Err(error) => Poll::Ready(Err(error)),
-            }
+            self.poll_ready(direction, cx)
         })
         .await
     }

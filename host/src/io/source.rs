@@ -23,6 +23,8 @@ struct State {
     registration: Option<Registration>,
     /// What the loop has been asked for and has not told yet.
     armed: Interest,
+    /// A read has taken all there was, and there was no event since.
+    empty: bool,
     readers: Waiters,
     writers: Waiters,
 }
@@ -39,7 +41,9 @@ struct Registration {
 /// Who waits for one direction.
 #[derive(Default)]
 struct Waiters {
-    wakers: Vec<Waker>,
+    /// Nearly always there is but one.
+    first: Option<Waker>,
+    others: Vec<Waker>,
     /// How often the direction was told to be ready.
     events: u64,
 }
@@ -102,16 +106,31 @@ impl Source {
         let [readers, writers] = {
             let mut state = lock(&self.state);
             state.armed = state.armed.difference(ready);
+            state.empty &= !ready.contains(Interest::READ);
             [Interest::READ, Interest::WRITE].map(|direction| {
-                if ready.contains(direction) { state.waiters(direction).take() } else { Vec::new() }
+                if ready.contains(direction) { state.waiters(direction).take() } else { (None, Vec::new()) }
             })
         };
-        executor::wake_with_turn(readers.into_iter().chain(writers));
+        let wakers =
+            [readers, writers].into_iter().flat_map(|(first, others)| first.into_iter().chain(others));
+        executor::wake_with_turn(wakers);
     }
 
     /// How often the descriptor was ready in that direction.
     pub(super) fn events(&self, direction: Interest) -> u64 {
         lock(&self.state).waiters(direction).events
+    }
+
+    /// How often there was something to read; `None` if a read has taken all of it.
+    pub(super) fn events_unless_empty(&self) -> Option<u64> {
+        let state = lock(&self.state);
+        (!state.empty).then_some(state.readers.events)
+    }
+
+    /// A read has taken all there was, after so many events: if there was another one meanwhile, there may be more.
+    pub(super) fn set_empty(&self, events: u64) {
+        let mut state = lock(&self.state);
+        state.empty = state.readers.events == events;
     }
 
     /// Ends watching, and calls `then` when that is done: at once, or where another thread's loop has heard of it.
@@ -157,13 +176,16 @@ impl State {
 
 impl Waiters {
     fn add(&mut self, waker: &Waker) {
-        if !self.wakers.iter().any(|other| other.will_wake(waker)) {
-            self.wakers.push(waker.clone());
+        match &self.first {
+            None => self.first = Some(waker.clone()),
+            Some(first) if first.will_wake(waker) => {}
+            Some(_) if self.others.iter().any(|other| other.will_wake(waker)) => {}
+            Some(_) => self.others.push(waker.clone()),
         }
     }
 
-    fn take(&mut self) -> Vec<Waker> {
+    fn take(&mut self) -> (Option<Waker>, Vec<Waker>) {
         self.events += 1;
-        mem::take(&mut self.wakers)
+        (self.first.take(), mem::take(&mut self.others))
     }
 }

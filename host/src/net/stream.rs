@@ -1,18 +1,22 @@
 //! What TCP and Unix streams have in common.
 
 /// The traits of futures-io for a stream around an [`Async`](crate::io::Async), and for a shared reference to it.
+/// `short_read_empties`: whether a read that gets less than it has room for has taken all there was.
 macro_rules! stream_io {
-    ($stream:ident) => {
-        stream_io!(@impl $stream);
-        stream_io!(@impl &$stream);
+    ($stream:ident, short_read_empties: $empties:literal) => {
+        stream_io!(@impl $empties, $stream);
+        stream_io!(@impl $empties, &$stream);
     };
-    (@impl $($type:tt)+) => {
+    (@impl $empties:literal, $($type:tt)+) => {
         impl futures_io::AsyncRead for $($type)+ {
             fn poll_read(
                 self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buffer: &mut [u8],
             ) -> Poll<io::Result<usize>> {
+                if $empties {
+                    return self.inner.poll_read_all(cx, buffer);
+                }
                 futures_io::AsyncRead::poll_read(Pin::new(&mut &self.inner), cx, buffer)
             }
 

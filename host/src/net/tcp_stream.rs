@@ -109,4 +109,4 @@ impl AsFd for TcpStream {
     }
 }
 
-stream_io!(TcpStream);
+stream_io!(TcpStream, short_read_empties: true);

@@ -79,4 +79,5 @@ impl AsFd for UnixStream {
     }
 }
 
-stream_io!(UnixStream);
+// Not those of Unix: a message with descriptors ends a read early.
+stream_io!(UnixStream, short_read_empties: false);

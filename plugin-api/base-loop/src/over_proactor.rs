@@ -94,7 +94,8 @@ impl<P: Proactor> OverProactor<P> {
             watch.poll = None;
             match u32::try_from(result) {
                 Ok(bits) => {
-                    events.ready.push(Ready { key: watch.key, interest: Interest(bits) });
+                    let interest = Interest(bits);
+                    events.ready.push(Ready { key: watch.key, interest, read_closed: false });
                     if watch.trigger == Trigger::Level {
                         self.to_arm.push(fd);
                     }

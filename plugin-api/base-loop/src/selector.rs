@@ -74,4 +74,7 @@ pub struct Ready {
     pub key: Key,
     /// The directions that do not block.
     pub interest: Interest,
+    /// Whether the other end is gone or there is an error, which with [`Trigger::Edge`] may have come together with data:
+    /// then reading is told once more. With the other triggers it does not matter.
+    pub read_closed: bool,
 }

@@ -213,6 +213,10 @@ impl Watches {
                 stream.noticed = stream.noticed.union(event.interest);
                 stream.match_up(slot, ready);
                 if trigger == Trigger::Edge {
+                    // There will be no edge for it if whoever reads stops at the end of the data that came with it.
+                    if event.read_closed {
+                        stream.noticed = stream.noticed.union(Interest::READ);
+                    }
                     return Change::Nothing;
                 }
                 // Otherwise readiness is asked for anew by each rearm, and it must be silent until then.

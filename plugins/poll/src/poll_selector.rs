@@ -121,7 +121,8 @@ impl Selector for PollSelector {
             }
             if entry.revents != 0 {
                 left -= 1;
-                ready.push(Ready { key: *key, interest: interest(entry.revents) });
+                let interest = interest(entry.revents);
+                ready.push(Ready { key: *key, interest, read_closed: false });
             }
         }
         Ok(())

@@ -71,13 +71,14 @@ impl Selector for MioSelector {
         self.poll.poll(&mut self.events, timeout)?;
         for event in self.events.iter().filter(|event| event.token() != WAKE) {
             let mut interest = Interest::NONE;
-            if event.is_readable() || event.is_read_closed() || event.is_error() {
+            let read_closed = event.is_read_closed() || event.is_error();
+            if event.is_readable() || read_closed {
                 interest = interest.union(Interest::READ);
             }
             if event.is_writable() || event.is_write_closed() || event.is_error() {
                 interest = interest.union(Interest::WRITE);
             }
-            ready.push(Ready { key: Key(event.token().0 as u64), interest });
+            ready.push(Ready { key: Key(event.token().0 as u64), interest, read_closed });
         }
         Ok(())
     }
