@@ -168,7 +168,7 @@ impl State {
 
     fn waited_for(&self) -> Interest {
         let waited_for = |waiters: &Waiters, direction| {
-            if waiters.wakers.is_empty() { Interest::NONE } else { direction }
+            if waiters.first.is_none() { Interest::NONE } else { direction }
         };
         waited_for(&self.readers, Interest::READ).union(waited_for(&self.writers, Interest::WRITE))
     }
