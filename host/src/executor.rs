@@ -7,7 +7,7 @@
 use std::{
     cell::{Cell, RefCell},
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
     sync::{
         Arc, Mutex, Weak,
@@ -418,9 +418,13 @@ fn take_turns() {
 /// of the loop stands between what has happened and who waits for it.
 pub(crate) fn wake_with_turn(wakers: impl IntoIterator<Item = Waker>) {
     let was_due = running::with_queue(|_, queue| queue.is_due.replace(true)).unwrap_or(true);
-    wakers.into_iter().for_each(Waker::wake);
+    // A waker may be anybody's; whatever it does, those that were woken have their turn.
+    let woken = catch_unwind(AssertUnwindSafe(|| wakers.into_iter().for_each(Waker::wake)));
     if !was_due {
         take_turns();
+    }
+    if let Err(payload) = woken {
+        resume_unwind(payload);
     }
 }
 

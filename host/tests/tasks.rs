@@ -6,9 +6,10 @@ use std::{
     cell::{Cell, RefCell},
     future::{pending, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     rc::Rc,
     sync::{Arc, atomic::AtomicUsize, atomic::Ordering::SeqCst, mpsc},
-    task::{Poll, Waker},
+    task::{Context, Poll, Wake, Waker},
     thread,
     time::{Duration, Instant},
 };
@@ -264,6 +265,28 @@ fn a_waker_that_outlives_its_loop_does_no_harm() {
     let waker = kept.take().unwrap();
     waker.wake_by_ref();
     thread::spawn(move || waker.wake()).join().unwrap();
+}
+
+#[test]
+fn a_waker_that_panics_holds_up_no_other_task() {
+    struct Panics(AtomicUsize);
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, SeqCst);
+            panic!("in a waker");
+        }
+    }
+    run(async {
+        let panics = Arc::new(Panics(AtomicUsize::new(0)));
+        let mut doomed = sleep(Duration::from_millis(1));
+        let poll = Pin::new(&mut doomed).poll(&mut Context::from_waker(&panics.clone().into()));
+        assert!(poll.is_pending());
+        while panics.0.load(SeqCst) == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(spawn(async { 1 }).await.unwrap(), 1);
+    })
+    .unwrap();
 }
 
 #[test]
