@@ -104,8 +104,10 @@ fn is_ours(disposition: &libc::sigaction) -> bool {
 }
 
 fn same(a: &libc::sigaction, b: &libc::sigaction) -> bool {
+    /// What the C library adds when it puts a disposition back.
+    const SA_RESTORER: libc::c_int = 0x0400_0000;
     a.sa_sigaction == b.sa_sigaction
-        && a.sa_flags == b.sa_flags
+        && a.sa_flags & !SA_RESTORER == b.sa_flags & !SA_RESTORER
         && from_libc(&a.sa_mask) == from_libc(&b.sa_mask)
 }
 
