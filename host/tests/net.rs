@@ -6,6 +6,7 @@ use std::{
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr},
     pin::Pin,
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -103,7 +104,8 @@ fn the_second_of_two_addresses_is_taken_if_the_first_does_not_answer() {
         let nobody = TcpListener::bind(LOCAL).await?.local_addr()?;
         let listener = TcpListener::bind(LOCAL).await?;
         let there = listener.local_addr()?;
-        let stream = TcpStream::connect(&*Vec::leak(vec![nobody, there])).await?;
+        static BOTH: OnceLock<[SocketAddr; 2]> = OnceLock::new();
+        let stream = TcpStream::connect(&BOTH.get_or_init(|| [nobody, there])[..]).await?;
         assert_eq!(stream.peer_addr()?, there);
         io::Result::Ok(())
     })
