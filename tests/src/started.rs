@@ -1,9 +1,13 @@
 //! The binary under test, started.
 
 use std::{
+    env,
     ffi::OsStr,
     fs, io,
-    os::unix::process::{CommandExt, ExitStatusExt},
+    os::unix::{
+        ffi::OsStrExt,
+        process::{CommandExt, ExitStatusExt},
+    },
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
 };
@@ -30,10 +34,11 @@ pub fn loophost<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
 /// configuration, no input, and no signal blocked or ignored (a shell ignores SIGINT for what it runs in the background).
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
-    for variable in
-        ["POLICY", "POLICY_OPT", "WATCHER", "WATCHER_OPT", "COMPAT", "TRUST_OWNER", "LOG", "PLUGIN_PATH"]
-    {
-        command.env_remove(format!("LOOPHOST_{variable}"));
+    // Those of the program, and those of the tests themselves.
+    for (variable, _) in env::vars_os() {
+        if variable.as_bytes().starts_with(b"LOOPHOST_") {
+            command.env_remove(variable);
+        }
     }
     command.env_remove("NO_COLOR").env("XDG_CONFIG_HOME", "/no/configuration").stdin(Stdio::null());
     // SAFETY: sigaction and sigprocmask are async-signal-safe, and nothing is allocated.
