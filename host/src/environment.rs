@@ -7,7 +7,7 @@ mod option_list;
 
 use std::{env, ffi::OsString};
 
-use crate::{Error, ErrorCode, Options, sys::auxv};
+use crate::{Error, Options, sys::auxv};
 
 /// The policy: a built-in, the name of a plugin or a file, as [`Reference`](crate::plugin::Reference) has it.
 pub const POLICY: &str = "LOOPHOST_POLICY";
@@ -44,7 +44,7 @@ pub fn options(variable: &str) -> Result<Options, Error> {
     let text = value.to_str().ok_or("it is not UTF-8 text");
     text.and_then(option_list::parse).map_err(|problem| {
         let value = value.display();
-        invalid(format!(
+        Error::invalid_argument(format!(
             "{variable}={value}: {problem}; write KEY=VALUE,KEY=VALUE with \\, for a comma in a value"
         ))
     })
@@ -67,14 +67,10 @@ pub fn trusted_owners() -> Result<Vec<u32>, Error> {
     text.split(',')
         .map(|part| {
             owner(part).ok_or_else(|| {
-                invalid(format!(
+                Error::invalid_argument(format!(
                     "{TRUST_OWNER}={text}: `{part}` is no user's number; write numbers with commas"
                 ))
             })
         })
         .collect()
-}
-
-fn invalid(message: String) -> Error {
-    Error::new(ErrorCode::INVALID_ARGUMENT, message)
 }

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, fmt::Display};
 
 use crate::{
-    Error, ErrorCode, OfferKind, Options, PolicyHandle, builtin, environment,
+    Error, OfferKind, Options, PolicyHandle, builtin, environment,
     plugin::{self, Plugin, Reference, SearchPath, Target, Trust},
     policy::{self, DefaultEventLoopPolicy, Profile},
 };
@@ -120,5 +120,5 @@ fn find(value: &OsString, kind: OfferKind, trust: &Trust) -> Result<Found, Box<d
 
 #[cold]
 fn wrong(variable: &str, value: &OsString, error: &(impl Display + ?Sized)) -> Error {
-    Error::new(ErrorCode::INVALID_ARGUMENT, format!("{variable}={}: {error}", value.display()))
+    Error::invalid_argument(format!("{variable}={}: {error}", value.display()))
 }

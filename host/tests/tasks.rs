@@ -17,22 +17,9 @@ use std::{
 use every_loop::{block_on, run};
 use loophost::{
     ErrorCode, policy, spawn, spawn_blocking, spawn_local,
-    task::Spawner,
+    task::{Spawner, yield_now},
     time::{interval, sleep, timeout},
 };
-
-/// Gives way once.
-async fn yield_now() {
-    let mut was_here = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut was_here, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
 
 /// Counts how often it is dropped.
 struct Dropped(Arc<AtomicUsize>);

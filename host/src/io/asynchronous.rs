@@ -219,8 +219,7 @@ macro_rules! futures_io {
             }
 
             fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                ready!(self.poll_flush(cx))?;
-                Poll::Ready(Ok(()))
+                self.poll_flush(cx)
             }
         }
     )*};
