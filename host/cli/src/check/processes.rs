@@ -19,7 +19,11 @@ use loophost::{
     signal,
 };
 use nix::{
-    sys::signal::{Signal, kill},
+    errno::Errno,
+    sys::{
+        signal::{Signal, kill},
+        wait::{Id, WaitPidFlag, waitid},
+    },
     unistd::Pid,
 };
 
@@ -107,17 +111,24 @@ fn kill_group(case: &Child) {
     let _ = case.kill();
 }
 
-/// Kills the cases and all that has come to this process, until nothing of it lives.
+/// Kills the cases, whose statuses nobody wants, and all that has come to this process, until it has no child.
 fn end_all(cases: &HashMap<usize, Child>) {
     let start = Instant::now();
     loop {
-        cases.values().for_each(kill_group);
+        for case in cases.values() {
+            kill_group(case);
+            // Not reaped it would hide what it has left.
+            if let Err(error) = process::reap(case.pid()) {
+                tracing::debug!("{error}");
+            }
+        }
         reap();
-        // What a case leaves has come to us by the time that it is a zombie.
-        let living = living_children();
-        if living.is_empty() {
+        // Asked of the kernel: a list can be out of date when it has been read, and what a case leaves comes to us only
+        // when the case dies.
+        if !has_children() {
             return;
         }
+        let living = living_children();
         for orphan in living.iter().filter(|pid| !cases.values().any(|case| case.pid() == **pid)) {
             // Only `reap` takes its status, and not now, so the number is still its own.
             let _ = kill(Pid::from_raw(*orphan as i32), Signal::SIGKILL);
@@ -128,6 +139,12 @@ fn end_all(cases: &HashMap<usize, Child>) {
         }
         thread::sleep(PAUSE);
     }
+}
+
+/// Whether this process has children, living or not.
+fn has_children() -> bool {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    waitid(Id::All, flags) != Err(Errno::ECHILD)
 }
 
 fn reap() {
