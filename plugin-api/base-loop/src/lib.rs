@@ -16,8 +16,8 @@
 //! - [`Selector`] and [`Proactor`]: what a plugin brings; [`Backend`]: both halves of it, of which `over_selector` and
 //!   `over_proactor` emulate the missing one.
 //! - `base_loop`: [`BaseLoop`], the loop's methods; `turn`: what a run does.
-//! - `state`: what sits in the [`LoopCell`](loophost_plugin_api::LoopCell): `ready_queue`, `timers`, `watches`,
-//!   `operations`, `signals`.
+//! - `state`: what sits in the [`LoopCell`](loophost_plugin_api::LoopCell): `ready_queue`, `timers` (and their `deadlines`),
+//!   `watches`, `operations`, `signals`.
 //! - `inbox`: the half of the loop that every thread may touch.
 //! - `sys`: system calls on memory and descriptors that are lent by number, which the emulated operations need.
 //!
@@ -29,6 +29,7 @@
 mod backend;
 mod base_loop;
 mod clock;
+mod deadlines;
 mod held;
 mod id;
 mod inbox;

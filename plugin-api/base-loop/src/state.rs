@@ -109,16 +109,6 @@ impl<B> State<B> {
         }
     }
 
-    /// The next entry to run.
-    #[inline]
-    pub(crate) fn pop(&mut self) -> Option<Entry> {
-        let entry = self.ready.pop()?;
-        if entry.id.kind() == Kind::Timer {
-            self.timers.ran(entry.id.slot());
-        }
-        Some(entry)
-    }
-
     /// Cancels what an id names; returns the callback to be dropped.
     pub(crate) fn cancel(&mut self, id: Id, inbox: &Inbox) -> Option<Callback> {
         match id.kind() {

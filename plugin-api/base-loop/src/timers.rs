@@ -1,33 +1,27 @@
-//! Timers: a heap of deadlines, and a table of the callbacks.
+//! Timers: a queue of deadlines, and a table of the callbacks.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{iter, mem};
 
 use loophost_plugin_api::Callback;
 
 use crate::{
+    deadlines::Deadlines,
     id::{Id, Kind, Slot},
     ready_queue::{Entry, ReadyQueue},
 };
 
-/// Cancelled timers stay in the heap until they are due, or until more than half of the heap and more than this
-/// many are cancelled (asyncio has the same rule).
+/// Cancelled timers stay in the queue until they are due, or until more than half of it and more than this many are
+/// cancelled (asyncio has the same rule for its heap).
 const CANCELLED_MIN: usize = 100;
 
 #[derive(Default)]
 pub(crate) struct Timers {
-    /// By deadline, then in the order in which they were made.
-    heap: BinaryHeap<Reverse<Deadline>>,
+    deadlines: Deadlines,
     timers: Vec<Timer>,
     free: Vec<u32>,
-    made: u64,
+    /// The places of those that were due at the last collection.
+    due: Vec<u32>,
     cancelled: usize,
-}
-
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Deadline {
-    when_ns: u64,
-    made: u64,
-    index: u32,
 }
 
 struct Timer {
@@ -38,9 +32,9 @@ struct Timer {
 enum Phase {
     Free,
     Waiting(Callback),
-    /// Moved to the ready queue, to this position.
+    /// Moved to the ready queue, to this position; perhaps it has run since.
     Due(u64),
-    /// Still in the heap.
+    /// Its deadline is still in the queue.
     Cancelled,
 }
 
@@ -53,41 +47,38 @@ impl Timers {
         });
         let timer = &mut self.timers[index as usize];
         timer.phase = Phase::Waiting(callback);
-        self.heap.push(Reverse(Deadline { when_ns, made: self.made, index }));
-        self.made += 1;
+        self.deadlines.push(when_ns, index);
         Id::with_slot(Kind::Timer, timer.slot)
     }
 
     /// The first deadline of a timer that was not cancelled and is not for the end of time.
     pub(crate) fn next_deadline(&mut self) -> Option<u64> {
-        while let Some(Reverse(first)) = self.heap.peek() {
+        while let Some(first) = self.deadlines.first() {
             if !matches!(self.timers[first.index as usize].phase, Phase::Cancelled) {
                 return Some(first.when_ns).filter(|when_ns| *when_ns != u64::MAX);
             }
-            let index = first.index;
-            self.heap.pop();
+            self.deadlines.pop();
             self.cancelled -= 1;
-            self.release(index);
+            self.release(first.index);
         }
         None
     }
 
-    /// Moves the timers that are due at `now` to the ready queue.
+    /// Moves the timers that are due at `now` to the ready queue, which has none of an earlier collection any more.
     pub(crate) fn collect_due(&mut self, now: u64, ready: &mut ReadyQueue) {
-        while self.next_deadline().is_some_and(|when| when <= now) {
-            let Some(Reverse(Deadline { index, .. })) = self.heap.pop() else { return };
-            let timer = &mut self.timers[index as usize];
-            if let Phase::Waiting(callback) = std::mem::replace(&mut timer.phase, Phase::Free) {
-                let id = Id::with_slot(Kind::Timer, timer.slot);
-                timer.phase = Phase::Due(ready.push(Entry { id, callback: Some(callback) }));
+        self.release_due();
+        self.due.extend(iter::from_fn(|| self.deadlines.pop_due(now)).map(|deadline| deadline.index));
+        // In a loop of its own, so short that several of its cache misses are under way at a time.
+        for index in &self.due {
+            let timer = &mut self.timers[*index as usize];
+            match mem::replace(&mut timer.phase, Phase::Free) {
+                Phase::Waiting(callback) => {
+                    let id = Id::with_slot(Kind::Timer, timer.slot);
+                    timer.phase = Phase::Due(ready.push(Entry { id, callback: Some(callback) }));
+                }
+                Phase::Cancelled => self.cancelled -= 1,
+                Phase::Free | Phase::Due(_) => {}
             }
-        }
-    }
-
-    /// Gives the slot of a timer back whose entry was taken from the ready queue.
-    pub(crate) fn ran(&mut self, slot: Slot) {
-        if self.timers.get(slot.index as usize).is_some_and(|timer| timer.slot == slot) {
-            self.release(slot.index);
         }
     }
 
@@ -95,14 +86,14 @@ impl Timers {
     pub(crate) fn cancel(&mut self, id: Id, ready: &mut ReadyQueue) -> Option<Callback> {
         let index = id.slot().index;
         let timer = self.timers.get_mut(index as usize).filter(|timer| timer.slot == id.slot())?;
-        match std::mem::replace(&mut timer.phase, Phase::Cancelled) {
+        match mem::replace(&mut timer.phase, Phase::Cancelled) {
             Phase::Waiting(callback) => {
                 self.cancelled += 1;
                 self.purge();
                 Some(callback)
             }
-            Phase::Due(position) => {
-                self.release(index);
+            phase @ Phase::Due(position) => {
+                timer.phase = phase;
                 ready.cancel_at(position, id)
             }
             phase @ (Phase::Free | Phase::Cancelled) => {
@@ -114,7 +105,7 @@ impl Timers {
 
     /// All callbacks that are left, to be dropped.
     pub(crate) fn clear(&mut self) -> Vec<Callback> {
-        let timers = std::mem::take(self).timers;
+        let timers = mem::take(self).timers;
         timers
             .into_iter()
             .filter_map(|timer| match timer.phase {
@@ -122,6 +113,13 @@ impl Timers {
                 _ => None,
             })
             .collect()
+    }
+
+    /// Gives the places of those back that have run: all at once, for the same reason.
+    fn release_due(&mut self) {
+        let mut due = mem::take(&mut self.due);
+        due.drain(..).for_each(|index| self.release(index));
+        self.due = due;
     }
 
     fn release(&mut self, index: u32) {
@@ -134,18 +132,18 @@ impl Timers {
     }
 
     fn purge(&mut self) {
-        if self.cancelled <= CANCELLED_MIN || self.cancelled * 2 <= self.heap.len() {
+        if self.cancelled <= CANCELLED_MIN || self.cancelled * 2 <= self.deadlines.len() {
             return;
         }
-        let mut deadlines = std::mem::take(&mut self.heap).into_vec();
-        deadlines.retain(|Reverse(deadline)| {
+        let mut deadlines = mem::take(&mut self.deadlines);
+        deadlines.retain(|deadline| {
             let cancelled = matches!(self.timers[deadline.index as usize].phase, Phase::Cancelled);
             if cancelled {
                 self.release(deadline.index);
             }
             !cancelled
         });
-        self.heap = deadlines.into();
+        self.deadlines = deadlines;
         self.cancelled = 0;
     }
 }
@@ -167,7 +165,7 @@ mod tests {
         timers.collect_due(9, &mut ready);
         assert!(ready.is_empty());
         timers.collect_due(30, &mut ready);
-        let order: Vec<_> = std::iter::from_fn(|| ready.pop()).map(|entry| entry.id).collect();
+        let order: Vec<_> = iter::from_fn(|| ready.pop()).map(|entry| entry.id).collect();
         assert_eq!(order, [first, second, late]);
     }
 
@@ -209,7 +207,7 @@ mod tests {
             let id = timers.add(u64::MAX, nothing());
             timers.cancel(id, &mut ready);
         }
-        assert!(timers.heap.len() <= 2 * CANCELLED_MIN, "{}", timers.heap.len());
+        assert!(timers.deadlines.len() <= 2 * CANCELLED_MIN, "{}", timers.deadlines.len());
         assert!(timers.timers.len() <= 2 * CANCELLED_MIN);
     }
 }

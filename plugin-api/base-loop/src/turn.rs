@@ -61,7 +61,7 @@ impl<B: Backend> BaseLoop<B> {
             }
         }
         for _ in 0..due {
-            let Some(entry) = self.cell.with(|state| state.pop())? else { break };
+            let Some(entry) = self.cell.with(|state| state.ready.pop())? else { break };
             self.run_entry(entry);
         }
         Ok(())
