@@ -15,7 +15,13 @@ macro_rules! delegate {
 macro_rules! guarded_methods {
     ($(fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
         $(fn $name(&self, $($argument: $type),*) -> $crate::AbiResult<$result> {
-            $crate::guard::guard(|| self.0.$name($($argument),*))
+            // Lent to the closure: moved into it, a callback's four words would be copied twice on their way.
+            $(let mut $argument = std::mem::ManuallyDrop::new($argument);)*
+            $crate::guard::guard(|| {
+                // SAFETY: taken once: the closure is called once, or never, and then what it was lent is leaked.
+                $(let $argument = unsafe { std::mem::ManuallyDrop::take(&mut $argument) };)*
+                self.0.$name($($argument),*)
+            })
         })*
     };
 }

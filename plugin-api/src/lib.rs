@@ -51,7 +51,7 @@ pub(crate) use forward::{delegate, guarded_drop, guarded_methods, handle_methods
 pub use handle_id::HandleId;
 pub use interest::Interest;
 pub use key_value::{KeyValue, Options};
-pub use loop_cell::{Hold, LoopCell, Running};
+pub use loop_cell::{Hold, LoopCell, RefMut, Running};
 pub use plugin::{Descriptor, Metadata, Offer, OfferKind, OptionHelp, Plugin};
 pub use policy::{Policy, PolicyHandle};
 

@@ -11,7 +11,7 @@ use std::{
 
 use loophost_plugin_api::{
     Callback, Capabilities, Error, ErrorCode, EventLoop, Fd, HandleId, Hold, Interest, KeyValue, LoopCell,
-    LoopHandle, Op, OpCode, RepeatCallback, Running, Stat, host,
+    LoopHandle, Op, OpCode, RefMut, RepeatCallback, Running, Stat, host,
 };
 
 use crate::{
@@ -114,15 +114,11 @@ impl<B: Backend> BaseLoop<B> {
         self.debug.load(Relaxed)
     }
 
-    /// Gives `what` to the state of an open loop. A closed one refuses it; it is dropped when the borrow has ended.
+    /// The state of an open loop. What a method was given and a closed one refuses is dropped when the borrow has ended.
     #[inline]
-    fn give<T, R>(&self, what: T, f: impl FnOnce(&mut State<B>, T) -> R) -> Result<R, Error> {
-        // Lent and taken inside: moved in with a closure, four words would be copied several times.
-        let mut what = Some(what);
-        let given = self
-            .cell
-            .with(|state| if state.closed { None } else { what.take().map(|what| f(state, what)) })?;
-        given.ok_or_else(Error::loop_closed)
+    fn state(&self) -> Result<RefMut<'_, State<B>>, Error> {
+        let state = self.cell.borrow_mut()?;
+        if state.closed { Err(Error::loop_closed()) } else { Ok(state) }
     }
 
     /// For methods that use the state several times, or the backend: no other thread comes in between. What they
@@ -313,11 +309,9 @@ impl<B: Backend> EventLoop for BaseLoop<B> {
 
     #[inline]
     fn call_soon(&self, callback: Callback) -> Result<HandleId, Error> {
-        let id = self.give(callback, |state, callback| {
-            state.take_in(&self.inbox);
-            state.ready.push_soon(callback)
-        })?;
-        Ok(id.into())
+        let mut state = self.state()?;
+        state.take_in(&self.inbox);
+        Ok(state.ready.push_soon(callback).into())
     }
 
     fn call_soon_threadsafe(&self, callback: Callback) -> Result<HandleId, Error> {
@@ -325,11 +319,11 @@ impl<B: Backend> EventLoop for BaseLoop<B> {
     }
 
     fn call_at(&self, when_ns: u64, callback: Callback) -> Result<HandleId, Error> {
-        Ok(self.give(callback, |state, callback| state.timers.add(when_ns, callback))?.into())
+        Ok(self.state()?.timers.add(when_ns, callback).into())
     }
 
     fn cancel(&self, id: HandleId) -> Result<bool, Error> {
-        let cancelled = self.give(id, |state, id| state.cancel(Id::from(id), &self.inbox))?;
+        let cancelled = self.state()?.cancel(Id::from(id), &self.inbox);
         Ok(cancelled.is_some())
     }
 
@@ -484,10 +478,12 @@ impl<B: Backend> EventLoop for BaseLoop<B> {
     }
 
     fn set_exception_handler(&self, handler: Option<RepeatCallback>) -> Result<(), Error> {
-        let replaced = self.give(handler, |state, handler| match handler {
+        let mut state = self.state()?;
+        let replaced = match handler {
             Some(handler) => state.exception_handler.set(handler),
             None => state.exception_handler.clear(),
-        })?;
+        };
+        drop(state);
         drop(replaced);
         Ok(())
     }

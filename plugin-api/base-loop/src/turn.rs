@@ -80,19 +80,15 @@ impl<B: Backend> BaseLoop<B> {
     #[inline]
     fn run_entry(&self, entry: Entry) {
         let Entry { id, callback } = entry;
-        match (id.kind(), callback) {
-            (Kind::Soon | Kind::Inbox, Some(callback)) => {
-                let name = callback.name();
-                self.call(name, || callback.call(SOON));
-            }
-            (Kind::Timer, Some(callback)) => {
-                let name = callback.name();
-                self.call(name, || callback.call(TIMER));
-            }
-            (Kind::Reader | Kind::Writer | Kind::Stream, _) => self.run_watch(id),
-            (Kind::Operation, _) => self.run_operation(id),
-            (Kind::Signal, _) => self.run_signal(id),
-            _ => {}
+        if let Some(callback) = callback {
+            let (name, event) = (callback.name(), if id.kind() == Kind::Timer { TIMER } else { SOON });
+            return self.call(name, || callback.call(event));
+        }
+        match id.kind() {
+            Kind::Reader | Kind::Writer | Kind::Stream => self.run_watch(id),
+            Kind::Operation => self.run_operation(id),
+            Kind::Signal => self.run_signal(id),
+            Kind::Cancelled | Kind::Soon | Kind::Inbox | Kind::Timer => {}
         }
     }
 
