@@ -26,7 +26,7 @@ use loophost::{
     net::TcpListener,
     net::UnixStream,
     plugin, policy,
-    process::{Command, Process},
+    process::{self, Command, Process},
     signal::{self, Arrivals},
     spawn, spawn_local,
     task::Spawner,
@@ -35,10 +35,13 @@ use loophost::{
 use loophost_tests::{cdylib, trust};
 use nix::{
     sys::{
-        signal::Signal::SIGHUP,
+        signal::{
+            Signal::{SIGHUP, SIGKILL},
+            kill,
+        },
         wait::{WaitStatus, waitpid},
     },
-    unistd::{ForkResult, fork},
+    unistd::{ForkResult, Pid, fork},
 };
 use util::{Holdings, exists, wait_until};
 
@@ -245,8 +248,12 @@ impl Objects {
 /// Makes objects, has them dropped, and makes sure that nothing is left.
 fn nothing_is_left_of(make_and_drop: impl Fn() -> i64) {
     let gone = |pid| wait_until("the end of the process", || !exists(pid));
-    // What is made once: pools of threads, the broker of signals, the watcher.
+    // What is made once: pools of threads, the broker of signals, the watcher, and the reaper, which the first orphan makes
+    // that still lives when it becomes one.
     gone(make_and_drop());
+    let orphan = process::spawn(Command::new("sleep").arg("3600")).unwrap().pid();
+    kill(Pid::from_raw(orphan as i32), SIGKILL).unwrap();
+    gone(orphan);
     let before = Holdings::now();
     (0..10).for_each(|_| gone(make_and_drop()));
     wait_until("nothing is left", || Holdings::now().are_within(&before));
