@@ -53,5 +53,5 @@ pub use base_loop::BaseLoop;
 pub use operation::Operation;
 pub use over_proactor::OverProactor;
 pub use over_selector::OverSelector;
-pub use proactor::{Completion, Proactor};
+pub use proactor::{CLOSED, Completion, Proactor};
 pub use selector::{Key, Ready, Selector, Trigger, Wake};

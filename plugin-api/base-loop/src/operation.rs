@@ -106,6 +106,11 @@ impl Operation {
         Self(Op { arg32: interest.0, ..Op::new(OpCode::POLL, fd) })
     }
 
+    /// One that goes on.
+    pub(crate) fn multishot_poll(fd: loophost_plugin_api::Fd, interest: Interest) -> Self {
+        Self(Op { flags: Op::MULTISHOT, ..Self::poll(fd, interest).0 })
+    }
+
     /// The descriptor as the system has it; −1, which is none, if it cannot be one.
     pub fn raw_fd(&self) -> i32 {
         i32::try_from(self.0.fd).unwrap_or(-1)

@@ -12,7 +12,7 @@ use loophost_plugin_api::{Fd, Interest, OpCode};
 use crate::{
     backend::{Backend, Events},
     operation::Operation,
-    proactor::{Completion, Proactor},
+    proactor::{CLOSED, Completion, Proactor},
     selector::{Key, Ready, Trigger, Wake},
     sys,
 };
@@ -22,8 +22,6 @@ use crate::{
 pub struct OverProactor<P> {
     proactor: P,
     watches: HashMap<Fd, Watch>,
-    /// The polls under way that somebody waits for.
-    polls: HashMap<Key, Fd>,
     /// Who may need a poll. It is begun right before the wait: a reader that is removed in the turn in which it was
     /// called, as one for the exit of a child is, has no second one.
     to_arm: Vec<Fd>,
@@ -38,7 +36,20 @@ struct Watch {
     key: Key,
     interest: Interest,
     trigger: Trigger,
+    /// What is under way for it.
     poll: Option<Key>,
+}
+
+/// The keys of polls: which they are on which descriptor. What was cancelled has ended long before its number comes again.
+const POLL_NUMBER_SHIFT: u32 = 31;
+const POLL_NUMBER_MASK: u64 = (1 << 30) - 1;
+
+fn poll_key(number: u64, fd: Fd) -> Key {
+    Key(Key::EMULATED | (number & POLL_NUMBER_MASK) << POLL_NUMBER_SHIFT | fd as u64)
+}
+
+fn polled_fd(key: Key) -> Option<Fd> {
+    (key.0 & Key::EMULATED != 0).then_some((key.0 & ((1 << POLL_NUMBER_SHIFT) - 1)) as Fd)
 }
 
 impl<P: Proactor> OverProactor<P> {
@@ -46,7 +57,6 @@ impl<P: Proactor> OverProactor<P> {
         Self {
             proactor,
             watches: HashMap::new(),
-            polls: HashMap::new(),
             to_arm: Vec::new(),
             polls_made: 0,
             under_way: 0,
@@ -61,19 +71,21 @@ impl<P: Proactor> OverProactor<P> {
             if watch.poll.is_some() || watch.interest.is_empty() {
                 continue;
             }
-            let key = Key(self.polls_made | Key::EMULATED);
-            self.proactor.submit(key, &Operation::poll(fd, watch.interest))?;
+            let poll = match watch.trigger {
+                Trigger::Edge => Operation::multishot_poll(fd, watch.interest.union(CLOSED)),
+                Trigger::Level | Trigger::Once => Operation::poll(fd, watch.interest),
+            };
+            let key = poll_key(self.polls_made, fd);
+            self.proactor.submit(key, &poll)?;
             self.polls_made += 1;
             self.under_way += 1;
             watch.poll = Some(key);
-            self.polls.insert(key, fd);
         }
         Ok(())
     }
 
     fn cancel_poll(&mut self, poll: Option<Key>) -> io::Result<()> {
         let Some(key) = poll else { return Ok(()) };
-        self.polls.remove(&key);
         self.proactor.cancel(key)
     }
 
@@ -84,19 +96,23 @@ impl<P: Proactor> OverProactor<P> {
             if !more {
                 self.under_way -= 1;
             }
-            if key.0 & Key::EMULATED == 0 {
+            let Some(fd) = polled_fd(key) else {
                 events.completions.push(completion);
                 continue;
+            };
+            // Somebody else's, or nobody's: it was cancelled, and this is its end.
+            let Some(watch) = self.watches.get_mut(&fd).filter(|watch| watch.poll == Some(key)) else {
+                continue;
+            };
+            if !more {
+                watch.poll = None;
             }
-            // Not there: it was cancelled, and this is its end.
-            let Some(fd) = self.polls.remove(&key) else { continue };
-            let Some(watch) = self.watches.get_mut(&fd) else { continue };
-            watch.poll = None;
             match u32::try_from(result) {
                 Ok(bits) => {
-                    let interest = Interest(bits);
-                    events.ready.push(Ready { key: watch.key, interest, read_closed: false });
-                    if watch.trigger == Trigger::Level {
+                    let (interest, read_closed) =
+                        (Interest(bits).difference(CLOSED), Interest(bits).contains(CLOSED));
+                    events.ready.push(Ready { key: watch.key, interest, read_closed });
+                    if !more && watch.trigger != Trigger::Once {
                         self.to_arm.push(fd);
                     }
                 }
@@ -117,7 +133,7 @@ impl<P: Proactor> Backend for OverProactor<P> {
     }
 
     fn stream_trigger(&self) -> Trigger {
-        Trigger::Once
+        if self.proactor.polls_edges() { Trigger::Edge } else { Trigger::Once }
     }
 
     fn register(&mut self, fd: Fd, key: Key, interest: Interest, trigger: Trigger) -> io::Result<()> {
@@ -193,8 +209,7 @@ impl<P: Proactor> Backend for OverProactor<P> {
     }
 
     fn end(&mut self, keys: &[Key], patience: Duration, completions: &mut Vec<Completion>) -> io::Result<()> {
-        let polls: Vec<_> = self.polls.drain().map(|(key, _)| key).collect();
-        self.watches.clear();
+        let polls: Vec<_> = self.watches.drain().filter_map(|(_, watch)| watch.poll).collect();
         keys.iter().chain(&polls).try_for_each(|key| self.proactor.cancel(*key))?;
         let (deadline, mut events) = (Instant::now() + patience, Events::default());
         let mut result = Ok(());

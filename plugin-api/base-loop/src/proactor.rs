@@ -2,9 +2,13 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use loophost_plugin_api::{Fd, OpCode};
+use loophost_plugin_api::{Fd, Interest, OpCode};
 
 use crate::{operation::Operation, selector::Key, selector::Wake};
+
+/// In the [`Interest`] of a POLL of base-loop's own: it is to be told also whether the other end is gone or there is an
+/// error, which may have come together with data.
+pub const CLOSED: Interest = Interest(1 << 31);
 
 /// Carries out operations (asyncio: a proactor): io_uring, or I/O completion ports.
 ///
@@ -22,6 +26,12 @@ pub unsafe trait Proactor: Send + 'static {
 
     /// Whether it has an operation. POLL it must have.
     fn supports(&self, code: OpCode) -> bool;
+
+    /// Whether a multishot POLL completes each time that the descriptor becomes ready, and once if it is to begin with, and
+    /// not again and again while it is: then streams need one operation each, and otherwise one for each event.
+    fn polls_edges(&self) -> bool {
+        false
+    }
 
     /// Starts an operation; its completions carry `key`. It may begin as late as with the next poll or
     /// [`flush`](Self::flush).
@@ -59,7 +69,7 @@ pub unsafe trait Proactor: Send + 'static {
 pub struct Completion {
     /// What it was submitted with.
     pub key: Key,
-    /// As of the system call: ≥ 0, or −errno. For POLL the bits of [`Interest`](loophost_plugin_api::Interest).
+    /// As of the system call: ≥ 0, or −errno. For POLL the bits of [`Interest`] that it was asked for.
     pub result: i64,
     /// A second number: the length of an address.
     pub aux: u64,

@@ -63,7 +63,7 @@ pub enum Trigger {
     Level,
     /// When it becomes ready, and once if it is when it is registered.
     Edge,
-    /// Once; then it is silent until it is modified. What a [`Proactor`](crate::Proactor) has.
+    /// Once; then it is silent until it is modified. What a [`Proactor`](crate::Proactor) has whose polls tell no edges.
     Once,
 }
 

@@ -4,7 +4,7 @@ use std::ptr;
 
 use io_uring::{opcode, squeue::Entry, types::Fd};
 use libc::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLRDHUP, socklen_t};
-use loophost_base_loop::Operation;
+use loophost_base_loop::{CLOSED, Operation};
 use loophost_plugin_api::{Interest, IoVec, OpCode};
 
 use crate::{availability::Features, sys::message::Message};
@@ -127,7 +127,7 @@ pub(crate) fn poll_result(result: i32, asked: Interest) -> i64 {
     let Ok(bits) = u32::try_from(result) else { return result.into() };
     let is = |bit: i16| bits & bit as u32 != 0;
     let is_over = is(POLLHUP) || is(POLLERR) || is(POLLNVAL);
-    let mut found = Interest::NONE;
+    let mut found = if is_over || is(POLLRDHUP) { CLOSED } else { Interest::NONE };
     if is_over || is(POLLIN) || is(POLLRDHUP) {
         found = found.union(Interest::READ);
     }

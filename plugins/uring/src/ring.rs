@@ -161,6 +161,10 @@ unsafe impl Proactor for Ring {
         true
     }
 
+    fn polls_edges(&self) -> bool {
+        self.features.multishot_poll
+    }
+
     fn submit(&mut self, key: Key, operation: &Operation) -> io::Result<()> {
         if operation.code == OpCode::POLL && !operation.is_multishot() {
             let fd = RingFd(operation.raw_fd());
