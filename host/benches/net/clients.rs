@@ -8,11 +8,16 @@ use std::{
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+use crate::case::{Case, Protocol};
+
+const HTTP_REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
 /// Each has one request under way and sends the next when the answer is complete.
 pub(crate) struct Clients {
     epoll: Epoll,
     connections: Vec<Connection>,
-    message: Vec<u8>,
+    request: Vec<u8>,
+    /// As large as an answer.
     buffer: Vec<u8>,
 }
 
@@ -22,7 +27,11 @@ struct Connection {
 }
 
 impl Clients {
-    pub(crate) fn connect(port: u16, size: usize, connections: usize) -> Self {
+    pub(crate) fn connect(port: u16, case: Case) -> Self {
+        let (request, answer) = match case.protocol {
+            Protocol::Echo => (vec![7; case.size], case.size),
+            Protocol::Http => (HTTP_REQUEST.to_vec(), length_of_http_answer(port, case.size)),
+        };
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).expect("epoll works");
         let connect = |index| {
             let stream = TcpStream::connect(("127.0.0.1", port)).expect("the service listens");
@@ -31,8 +40,8 @@ impl Clients {
             epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, index)).expect("it can be watched");
             Connection { stream, received: 0 }
         };
-        let connections = (0..connections as u64).map(connect).collect();
-        Self { epoll, connections, message: vec![7; size], buffer: vec![0; size] }
+        let connections = (0..case.connections as u64).map(connect).collect();
+        Self { epoll, connections, request, buffer: vec![0; answer] }
     }
 
     /// Sends so many requests and waits for the answers; returns how long that took.
@@ -41,7 +50,7 @@ impl Clients {
         let (mut sent, mut answered) = (0, 0);
         let mut events = vec![EpollEvent::empty(); 256];
         for connection in self.connections.iter_mut().take(count as usize) {
-            connection.send(&self.message);
+            connection.send(&self.request);
             sent += 1;
         }
         while answered < count {
@@ -53,7 +62,7 @@ impl Clients {
                 }
                 answered += 1;
                 if sent < count {
-                    connection.send(&self.message);
+                    connection.send(&self.request);
                     sent += 1;
                 }
             }
@@ -63,10 +72,10 @@ impl Clients {
 }
 
 impl Connection {
-    fn send(&mut self, message: &[u8]) {
+    fn send(&mut self, request: &[u8]) {
         self.received = 0;
-        // An empty socket has room for one message.
-        self.stream.write_all(message).expect("the service takes it");
+        // An empty socket has room for one request.
+        self.stream.write_all(request).expect("the service takes it");
     }
 
     /// Whether the answer is complete.
@@ -79,4 +88,17 @@ impl Connection {
         }
         self.received == buffer.len()
     }
+}
+
+/// The head is the same in all of them, but for the time.
+fn length_of_http_answer(port: u16, body: usize) -> usize {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the service listens");
+    stream.write_all(HTTP_REQUEST).expect("the service takes it");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("the service answers");
+        head.extend(byte);
+    }
+    head.len() + body
 }

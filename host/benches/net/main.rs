@@ -1,5 +1,5 @@
-//! Echo over TCP: messages of 64 bytes and of 16 KiB, 50 connections and 1,000, on each loop; beside the same service on
-//! tokio's current-thread runtime and on epoll alone.
+//! Echo over TCP and HTTP with hyper: 64 bytes and 16 KiB, 50 connections and 1,000, on each loop; beside the same service on
+//! tokio's current-thread runtime and on epoll alone (where HTTP is a fixed answer).
 //!
 //! `cargo bench -p loophost --bench net [-- NAME OF A SERVICE]…`
 //!
@@ -7,6 +7,7 @@
 //! one. They take turns. Printed are medians: requests per second of wall time, microseconds of the service's CPU time per
 //! request, and its ratio to tokio's, run by run.
 
+mod case;
 mod clients;
 mod services;
 
@@ -23,15 +24,14 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{clients::Clients, services::Service};
+use crate::{case::Case, clients::Clients, services::Service};
 
 const ROUNDS: usize = 5;
-const CASES: [(usize, usize); 4] = [(64, 50), (64, 1_000), (16 * 1024, 50), (16 * 1024, 1_000)];
 /// How many requests are measured in each round.
 const REQUESTS: u64 = 20_000;
 /// How many go before them.
 const WARM_UP: u64 = 2_000;
-/// What this program is told to be instead: a service, by its name and the file of its policy.
+/// What this program is told to be instead: a service, by its name, the file of its policy, and what is asked of it.
 const SERVE: &str = "--serve";
 
 /// What a service has cost.
@@ -46,21 +46,23 @@ fn main() {
     let limit = getrlimit(Resource::RLIMIT_NOFILE).expect("there is a limit").1;
     setrlimit(Resource::RLIMIT_NOFILE, limit, limit).expect("it may be used");
     let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    if let [serve, name, file] = &arguments[..]
+    if let [serve, name, file, protocol, size] = &arguments[..]
         && serve == SERVE
     {
-        return services::serve(name, file.as_ref());
+        let (protocol, size) = (protocol.parse().expect("a protocol"), size.parse().expect("a number"));
+        return services::serve(name, file.as_ref(), protocol, size);
     }
     let mut services = services::all();
     services.retain(|service| arguments.is_empty() || arguments.iter().any(|name| name == service.name));
-    for (size, connections) in CASES {
+    for case in Case::all() {
+        let Case { protocol, size, connections } = case;
         println!(
-            "\n{size} bytes, {connections} connections, {ROUNDS} interleaved rounds of {REQUESTS} requests"
+            "\n{protocol}, {size} bytes, {connections} connections, {ROUNDS} interleaved rounds of {REQUESTS} requests"
         );
         let mut costs = vec![Vec::new(); services.len()];
         for _ in 0..ROUNDS {
             for (service, costs) in services.iter().zip(&mut costs) {
-                costs.push(measure(service, size, connections));
+                costs.push(measure(service, case));
             }
         }
         let tokio =
@@ -78,9 +80,9 @@ fn main() {
     }
 }
 
-fn measure(service: &Service, size: usize, connections: usize) -> Cost {
-    let mut process = Started::new(service);
-    let mut clients = Clients::connect(process.port(), size, connections);
+fn measure(service: &Service, case: Case) -> Cost {
+    let mut process = Started::new(service, case);
+    let mut clients = Clients::connect(process.port(), case);
     clients.request(WARM_UP);
     let before = process.cpu_time();
     let took = clients.request(REQUESTS);
@@ -95,10 +97,11 @@ fn measure(service: &Service, size: usize, connections: usize) -> Cost {
 struct Started(Child);
 
 impl Started {
-    fn new(service: &Service) -> Self {
+    fn new(service: &Service, case: Case) -> Self {
         let program = env::current_exe().expect("this program has a path");
         let mut command = Command::new(program);
-        command.args([SERVE, service.name]).arg(&service.file).stdout(Stdio::piped());
+        command.args([SERVE, service.name]).arg(&service.file);
+        command.args([case.protocol.to_string(), case.size.to_string()]).stdout(Stdio::piped());
         Self(command.spawn().expect("the service starts"))
     }
 
