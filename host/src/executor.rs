@@ -1,13 +1,11 @@
-//! The tasks of an event loop while it runs: who they are, and how one that was woken gets its turn.
-//!
-//! Tasks that are woken in the loop's own thread wait in a queue of that run ([`Queue`]); one `call_soon` gives all of
-//! them their turn, in the order of their waking. One that is woken from elsewhere is one `call_soon_threadsafe`. A loop that
-//! refuses, because it is closed, drops the callback and with it the task.
+//! The tasks of an event loop: who they are, while it runs and until they are over. How they get their turns: [`queue`].
+
+mod queue;
+mod registry;
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
     sync::{
         Arc, Mutex, Weak,
@@ -24,6 +22,8 @@ use loophost_plugin_api::LoopCell;
 use pin_project_lite::pin_project;
 use slab::Slab;
 
+pub(crate) use self::queue::{Queue, wake_with_turn};
+use self::queue::{call_from_elsewhere, call_here, schedule};
 use crate::{
     Callback, Error, HandleId, LoopHandle,
     process::lock,
@@ -33,6 +33,7 @@ use crate::{
 
 /// The tasks of one loop.
 pub(crate) struct Executor {
+    number: u64,
     event_loop: LoopHandle,
     /// Those that were spawned in the thread of a [`run`](Self::run), which needs no lock for them.
     own: LoopCell<Tasks>,
@@ -60,12 +61,33 @@ struct Member {
     aborted: bool,
 }
 
-/// Names a task of an executor; not given twice.
+/// Names a task of an executor; not given twice. Two words, so that it travels in registers.
 #[derive(Clone, Copy)]
 struct Key {
     number: u64,
-    index: u32,
-    list: List,
+    place: Place,
+}
+
+/// A list and an index in it.
+#[derive(Clone, Copy)]
+struct Place(u32);
+
+impl Place {
+    const GUEST: u32 = 1 << 31;
+
+    fn new(list: List, index: usize) -> Self {
+        let index = u32::try_from(index).ok().filter(|index| index & Self::GUEST == 0);
+        let index = index.expect("fewer than 2^31 tasks fit into memory");
+        Self(if list == List::Guests { index | Self::GUEST } else { index })
+    }
+
+    fn list(self) -> List {
+        if self.0 & Self::GUEST == 0 { List::Own } else { List::Guests }
+    }
+
+    fn index(self) -> usize {
+        (self.0 & !Self::GUEST) as usize
+    }
 }
 
 /// Where an executor keeps a task.
@@ -75,9 +97,16 @@ enum List {
     Guests,
 }
 
-/// Names a task.
+/// What a task knows of its executor.
 pub(crate) struct Membership {
     executor: Arc<Executor>,
+    key: Key,
+}
+
+/// Names a task for those who do not keep its executor.
+#[derive(Clone, Copy)]
+pub(crate) struct TaskId {
+    executor: u64,
     key: Key,
 }
 
@@ -109,6 +138,7 @@ impl Executor {
                 Ok(())
             });
             Self {
+                number: registry::enter(this.clone()),
                 own: LoopCell::new(Tasks::default()),
                 guests: Mutex::default(),
                 aborted: AtomicUsize::new(0),
@@ -125,7 +155,7 @@ impl Executor {
     }
 
     /// Makes a task of a future that any thread may wake, and asks for its first turn.
-    pub(crate) fn spawn<F>(self: &Arc<Self>, future: F) -> (Output<F::Output>, Membership)
+    pub(crate) fn spawn<F>(self: &Arc<Self>, future: F) -> (Output<F::Output>, TaskId)
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
@@ -136,7 +166,7 @@ impl Executor {
     }
 
     /// The same for a future that stays in this thread.
-    pub(crate) fn spawn_local<F>(self: &Arc<Self>, future: F) -> (Output<F::Output>, Membership)
+    pub(crate) fn spawn_local<F>(self: &Arc<Self>, future: F) -> (Output<F::Output>, TaskId)
     where
         F: Future + 'static,
         F::Output: 'static,
@@ -150,25 +180,35 @@ impl Executor {
     fn enter<T>(
         self: &Arc<Self>,
         make: impl FnOnce(Membership, Leave) -> (Runnable<Membership>, Task<Caught<T>, Membership>),
-    ) -> (Output<T>, Membership) {
-        let list = if self.own.is_running_here() { List::Own } else { List::Guests };
-        let entered = self.with_tasks(list, |tasks| {
-            let entry = tasks.members.vacant_entry();
-            let (number, aborted) = (tasks.next_number, tasks.closing);
-            tasks.next_number += 1;
-            let index = u32::try_from(entry.key()).expect("fewer than 2^32 tasks fit into memory");
-            let key = Key { number, index, list };
-            let leave = Leave { executor: self.address(), key };
-            let (runnable, task) = make(self.membership(key), leave);
-            entry.insert(Member { number, waker: runnable.waker(), aborted });
-            if aborted {
-                self.aborted.fetch_add(1, Release);
-            }
-            (runnable, task, self.membership(key))
-        });
-        let (runnable, task, member) = entered.expect("this thread runs the loop, or it is the other list");
+    ) -> (Output<T>, TaskId) {
+        let (runnable, task, id) = if self.own.is_running_here() {
+            let mut own =
+                self.own.borrow_mut().expect("this thread runs the loop, and no task has a turn now");
+            self.enter_in(&mut own, List::Own, make)
+        } else {
+            self.enter_in(&mut lock(&self.guests), List::Guests, make)
+        };
         runnable.schedule();
-        (task.fallible(), member)
+        (task.fallible(), id)
+    }
+
+    #[inline]
+    fn enter_in<T>(
+        self: &Arc<Self>,
+        tasks: &mut Tasks,
+        list: List,
+        make: impl FnOnce(Membership, Leave) -> (Runnable<Membership>, Task<Caught<T>, Membership>),
+    ) -> (Runnable<Membership>, Task<Caught<T>, Membership>, TaskId) {
+        let (number, aborted) = (tasks.next_number, tasks.closing);
+        tasks.next_number += 1;
+        let key = Key { number, place: Place::new(list, tasks.members.vacant_key()) };
+        let id = TaskId { executor: self.number, key };
+        let (runnable, task) = make(Membership { executor: self.clone(), key }, Leave(id));
+        tasks.members.insert(Member { number, waker: runnable.waker(), aborted });
+        if aborted {
+            self.aborted.fetch_add(1, Release);
+        }
+        (runnable, task, id)
     }
 
     /// # Errors
@@ -194,15 +234,6 @@ impl Executor {
         &self.event_loop
     }
 
-    fn membership(self: &Arc<Self>, key: Key) -> Membership {
-        Membership { executor: self.clone(), key }
-    }
-
-    /// As an identity: a task keeps its executor, so no other one has the same meanwhile.
-    fn address(&self) -> usize {
-        std::ptr::from_ref(self).addr()
-    }
-
     /// Aborts every task, and those that are yet to come; false if there are none. The loop is stopped when the last one
     /// is over.
     ///
@@ -222,9 +253,9 @@ impl Executor {
 
     /// Takes a task off its list. In a turn of the loop.
     fn leave(&self, key: Key) {
-        let left = self.with_tasks(key.list, |tasks| {
+        let left = self.with_tasks(key.place.list(), |tasks| {
             tasks.member(key)?;
-            Some((tasks.members.remove(key.index as usize), tasks.closing && tasks.members.is_empty()))
+            Some((tasks.members.remove(key.place.index()), tasks.closing && tasks.members.is_empty()))
         });
         let Ok(Some((member, is_last_of_list))) = left else { return };
         if member.aborted {
@@ -243,7 +274,8 @@ impl Executor {
 
     /// Has a task's future dropped in its next turn, unless it is over by then. Any thread.
     fn abort(self: &Arc<Self>, key: Key) {
-        let waker = self.with_tasks(key.list, |tasks| tasks.member(key).map(|member| self.mark(member)));
+        let waker =
+            self.with_tasks(key.place.list(), |tasks| tasks.member(key).map(|member| self.mark(member)));
         match waker {
             Ok(Some(waker)) => waker.wake(),
             Ok(None) => {}
@@ -276,6 +308,7 @@ impl fmt::Debug for Executor {
 
 impl Drop for Executor {
     fn drop(&mut self) {
+        registry::leave(self.number);
         if let Some(timer) = self.until_closed {
             // Where that is not possible, the loop is closed, or keeps a few words until it is.
             let _ = self.event_loop.cancel(timer);
@@ -297,16 +330,22 @@ impl Drop for UntilClosed {
 
 impl Tasks {
     fn member(&mut self, key: Key) -> Option<&mut Member> {
-        self.members.get_mut(key.index as usize).filter(|member| member.number == key.number)
+        self.members.get_mut(key.place.index()).filter(|member| member.number == key.number)
+    }
+}
+
+impl TaskId {
+    /// See [`Executor::abort`]. Nothing if the executor is gone, for then the task is too.
+    pub(crate) fn abort(self) {
+        let is_its_own = |executor: &Arc<Executor>| executor.number == self.executor;
+        let executor = running::executor().filter(is_its_own).or_else(|| registry::find(self.executor));
+        if let Some(executor) = executor {
+            executor.abort(self.key);
+        }
     }
 }
 
 impl Membership {
-    /// See [`Executor::abort`].
-    pub(crate) fn abort(&self) {
-        self.executor.abort(self.key);
-    }
-
     /// Whether the task that has a turn was aborted.
     fn is_aborted(&self) -> bool {
         // Nearly always there is none, and the list is left alone.
@@ -316,7 +355,7 @@ impl Membership {
     #[cold]
     fn is_marked(&self) -> bool {
         let is_marked = |tasks: &mut Tasks| tasks.member(self.key).is_some_and(|member| member.aborted);
-        self.executor.with_tasks(self.key.list, is_marked).unwrap_or(false)
+        self.executor.with_tasks(self.key.place.list(), is_marked).unwrap_or(false)
     }
 }
 
@@ -340,137 +379,14 @@ impl<F: Future> Future for Body<F> {
 /// Takes a task off the list when its future has been dropped.
 ///
 /// That happens in a turn of the loop, whose executor is at hand there, or together with a [`Scheduled`].
-struct Leave {
-    /// The address of its executor.
-    executor: usize,
-    key: Key,
-}
+struct Leave(TaskId);
 
 impl Drop for Leave {
     fn drop(&mut self) {
         running::with_executor(|executor| {
-            if executor.address() == self.executor {
-                executor.leave(self.key);
+            if executor.number == self.0.executor {
+                executor.leave(self.0.key);
             }
         });
     }
-}
-
-/// The tasks that were woken in the loop's thread and wait for their turn, for the time of a run.
-#[derive(Default)]
-pub(crate) struct Queue {
-    woken: RefCell<Vec<Runnable<Membership>>>,
-    /// Whether somebody will call [`take_turns`].
-    is_due: Cell<bool>,
-    /// The empty one that takes the place of `woken` while those have their turn.
-    spare: Cell<Vec<Runnable<Membership>>>,
-}
-
-impl Queue {
-    /// Has the tasks that are left called by the loop when it runs again.
-    pub(crate) fn leave_to(&self, event_loop: &LoopHandle) {
-        for runnable in self.woken.take() {
-            call_from_elsewhere(event_loop, turn(runnable));
-        }
-    }
-}
-
-/// Gives a task that was woken a turn.
-fn schedule(runnable: Runnable<Membership>) {
-    let mut woken = Some(runnable);
-    running::with_queue(|event_loop, queue| {
-        let here =
-            woken.as_ref().is_some_and(|runnable| runnable.metadata().executor.event_loop.same(event_loop));
-        let Some(runnable) = woken.take_if(|_| here) else { return };
-        queue.woken.borrow_mut().push(runnable);
-        if !queue.is_due.replace(true) {
-            let turns = Callback::new(|_| {
-                take_turns();
-                Ok(())
-            });
-            // Refused, it is asked again by whoever is woken next.
-            queue.is_due.set(call_here(event_loop, turns));
-        }
-    });
-    if let Some(runnable) = woken {
-        let event_loop = runnable.metadata().executor.event_loop.clone();
-        call_from_elsewhere(&event_loop, turn(runnable));
-    }
-}
-
-/// Gives each task that waits now its turn; those that are woken meanwhile have another one.
-fn take_turns() {
-    let waiting = running::with_queue(|_, queue| {
-        queue.is_due.set(false);
-        queue.woken.replace(queue.spare.take())
-    });
-    let Some(mut waiting) = waiting else { return };
-    for runnable in waiting.drain(..) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| take_turn(runnable))) {
-            tracing::error!("a task has panicked while its future was dropped");
-            drop(payload);
-        }
-    }
-    running::with_queue(|_, queue| queue.spare.set(waiting));
-}
-
-/// Wakes from a callback of the loop, and gives those of its tasks their turn before that callback ends: no further turn
-/// of the loop stands between what has happened and who waits for it.
-pub(crate) fn wake_with_turn(wakers: impl IntoIterator<Item = Waker>) {
-    let was_due = running::with_queue(|_, queue| queue.is_due.replace(true)).unwrap_or(true);
-    // A waker may be anybody's; whatever it does, those that were woken have their turn.
-    let woken = catch_unwind(AssertUnwindSafe(|| wakers.into_iter().for_each(Waker::wake)));
-    if !was_due {
-        take_turns();
-    }
-    if let Err(payload) = woken {
-        resume_unwind(payload);
-    }
-}
-
-fn take_turn(runnable: Runnable<Membership>) {
-    if runnable.metadata().is_aborted() {
-        drop(runnable);
-    } else {
-        runnable.run();
-    }
-}
-
-fn turn(runnable: Runnable<Membership>) -> Callback {
-    let mut scheduled = Scheduled(Some(runnable));
-    Callback::new(move |_| {
-        if let Some(runnable) = scheduled.0.take() {
-            take_turn(runnable);
-        }
-        Ok(())
-    })
-}
-
-/// A task in a callback; a loop that drops the callback ends the task.
-struct Scheduled(Option<Runnable<Membership>>);
-
-impl Drop for Scheduled {
-    fn drop(&mut self) {
-        let Some(runnable) = self.0.take() else { return };
-        let Membership { executor, key } = runnable.metadata();
-        let (executor, key) = (executor.clone(), *key);
-        // A local task panics in another thread than its own: it is leaked.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(runnable)));
-        executor.leave(key);
-    }
-}
-
-fn call_here(event_loop: &LoopHandle, callback: Callback) -> bool {
-    event_loop.call_soon(callback).inspect_err(|error| refused(event_loop, error)).is_ok()
-}
-
-fn call_from_elsewhere(event_loop: &LoopHandle, callback: Callback) {
-    if let Err(error) = event_loop.call_soon_threadsafe(callback) {
-        refused(event_loop, &error);
-    }
-}
-
-#[cold]
-fn refused(event_loop: &LoopHandle, error: &Error) {
-    tracing::debug!("{}: a task ends, for no more callbacks are taken: {error}", event_loop.name());
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::JoinError;
-use crate::executor::{Membership, Output};
+use crate::executor::{Output, TaskId};
 
 /// Waits for a task: a future of its output.
 ///
@@ -17,22 +17,22 @@ use crate::executor::{Membership, Output};
 pub struct JoinHandle<T> {
     /// `None` only while it is dropped.
     output: Option<Output<T>>,
-    member: Membership,
+    id: TaskId,
 }
 
 /// A task's output, or what it has panicked with.
 pub(crate) type Caught<T> = Result<T, Box<dyn Any + Send>>;
 
 impl<T> JoinHandle<T> {
-    pub(super) fn new((output, member): (Output<T>, Membership)) -> Self {
-        Self { output: Some(output), member }
+    pub(super) fn new((output, id): (Output<T>, TaskId)) -> Self {
+        Self { output: Some(output), id }
     }
 
     /// Ends the task at its next turn: its future is dropped, and then this handle's output is an error that
     /// [`is_cancelled`](JoinError::is_cancelled) (asyncio: `Task.cancel`, but the future is not asked). A task that has
     /// finished by then stays finished. Any thread.
     pub fn abort(&self) {
-        self.member.abort();
+        self.id.abort();
     }
 
     /// Whether the task is over. Any thread.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::JoinHandle;
 use crate::{
     Error,
-    executor::{Executor, Membership, Output},
+    executor::{Executor, Output, TaskId},
     policy, running,
 };
 
@@ -45,7 +45,7 @@ impl Spawner {
 
 /// Spawns on the loop that runs in this thread.
 #[track_caller]
-pub(super) fn here<T>(spawn: impl FnOnce(&Arc<Executor>) -> (Output<T>, Membership)) -> JoinHandle<T> {
+pub(super) fn here<T>(spawn: impl FnOnce(&Arc<Executor>) -> (Output<T>, TaskId)) -> JoinHandle<T> {
     match running::with_executor(spawn) {
         Some(spawned) => JoinHandle::new(spawned),
         None => panic!("{}: spawn inside of loophost::run, or with a Spawner", policy::no_running_loop()),

@@ -1,0 +1,135 @@
+//! How a task that was woken gets its turn.
+//!
+//! Those that are woken in the loop's own thread wait in a queue of that run; one `call_soon` gives all of them their turn, in
+//! the order of their waking. One that is woken from elsewhere is one `call_soon_threadsafe`. A loop that refuses, because
+//! it is closed, drops the callback and with it the task.
+
+use std::{
+    cell::{Cell, RefCell},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    task::Waker,
+};
+
+use async_task::Runnable;
+
+use super::Membership;
+use crate::{Callback, Error, LoopHandle, running};
+
+/// The tasks that were woken in the loop's thread and wait for their turn, for the time of a run.
+#[derive(Default)]
+pub(crate) struct Queue {
+    woken: RefCell<Vec<Runnable<Membership>>>,
+    /// Whether somebody will call [`take_turns`].
+    is_due: Cell<bool>,
+    /// The empty one that takes the place of `woken` while those have their turn.
+    spare: Cell<Vec<Runnable<Membership>>>,
+}
+
+impl Queue {
+    /// Has the tasks that are left called by the loop when it runs again.
+    pub(crate) fn leave_to(&self, event_loop: &LoopHandle) {
+        for runnable in self.woken.take() {
+            call_from_elsewhere(event_loop, turn(runnable));
+        }
+    }
+}
+
+/// Gives a task that was woken a turn.
+pub(super) fn schedule(runnable: Runnable<Membership>) {
+    let mut woken = Some(runnable);
+    running::with_queue(|event_loop, queue| {
+        let here =
+            woken.as_ref().is_some_and(|runnable| runnable.metadata().executor.event_loop.same(event_loop));
+        let Some(runnable) = woken.take_if(|_| here) else { return };
+        queue.woken.borrow_mut().push(runnable);
+        if !queue.is_due.replace(true) {
+            let turns = Callback::new(|_| {
+                take_turns();
+                Ok(())
+            });
+            // Refused, it is asked again by whoever is woken next.
+            queue.is_due.set(call_here(event_loop, turns));
+        }
+    });
+    if let Some(runnable) = woken {
+        let event_loop = runnable.metadata().executor.event_loop.clone();
+        call_from_elsewhere(&event_loop, turn(runnable));
+    }
+}
+
+/// Gives each task that waits now its turn; those that are woken meanwhile have another one.
+fn take_turns() {
+    let waiting = running::with_queue(|_, queue| {
+        queue.is_due.set(false);
+        queue.woken.replace(queue.spare.take())
+    });
+    let Some(mut waiting) = waiting else { return };
+    for runnable in waiting.drain(..) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| take_turn(runnable))) {
+            tracing::error!("a task has panicked while its future was dropped");
+            drop(payload);
+        }
+    }
+    running::with_queue(|_, queue| queue.spare.set(waiting));
+}
+
+/// Wakes from a callback of the loop, and gives those of its tasks their turn before that callback ends: no further turn
+/// of the loop stands between what has happened and who waits for it.
+pub(crate) fn wake_with_turn(wakers: impl IntoIterator<Item = Waker>) {
+    let was_due = running::with_queue(|_, queue| queue.is_due.replace(true)).unwrap_or(true);
+    // A waker may be anybody's; whatever it does, those that were woken have their turn.
+    let woken = catch_unwind(AssertUnwindSafe(|| wakers.into_iter().for_each(Waker::wake)));
+    if !was_due {
+        take_turns();
+    }
+    if let Err(payload) = woken {
+        resume_unwind(payload);
+    }
+}
+
+fn take_turn(runnable: Runnable<Membership>) {
+    if runnable.metadata().is_aborted() {
+        drop(runnable);
+    } else {
+        runnable.run();
+    }
+}
+
+fn turn(runnable: Runnable<Membership>) -> Callback {
+    let mut scheduled = Scheduled(Some(runnable));
+    Callback::new(move |_| {
+        if let Some(runnable) = scheduled.0.take() {
+            take_turn(runnable);
+        }
+        Ok(())
+    })
+}
+
+/// A task in a callback; a loop that drops the callback ends the task.
+struct Scheduled(Option<Runnable<Membership>>);
+
+impl Drop for Scheduled {
+    fn drop(&mut self) {
+        let Some(runnable) = self.0.take() else { return };
+        let Membership { executor, key } = runnable.metadata();
+        let (executor, key) = (executor.clone(), *key);
+        // A local task panics in another thread than its own: it is leaked.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(runnable)));
+        executor.leave(key);
+    }
+}
+
+pub(super) fn call_here(event_loop: &LoopHandle, callback: Callback) -> bool {
+    event_loop.call_soon(callback).inspect_err(|error| refused(event_loop, error)).is_ok()
+}
+
+pub(super) fn call_from_elsewhere(event_loop: &LoopHandle, callback: Callback) {
+    if let Err(error) = event_loop.call_soon_threadsafe(callback) {
+        refused(event_loop, &error);
+    }
+}
+
+#[cold]
+fn refused(event_loop: &LoopHandle, error: &Error) {
+    tracing::debug!("{}: a task ends, for no more callbacks are taken: {error}", event_loop.name());
+}
