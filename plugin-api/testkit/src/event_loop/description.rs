@@ -1,6 +1,8 @@
 //! What a loop says of itself.
 
-use loophost_plugin_api::{Capabilities, ErrorCode, Op, OpCode, RepeatCallback, Stat};
+use std::{ffi::c_void, ptr};
+
+use loophost_plugin_api::{Capabilities, ErrorCode, EventLoop, LoopHandle, Op, OpCode, RepeatCallback, Stat};
 
 use super::{LoopBench, fd, pair};
 use crate::{
@@ -20,6 +22,11 @@ pub(super) const CASES: &[Case] = &[
         "loop/unknown-is-refused",
         "unknown operations, figures and extensions are refused",
         unknown_is_refused,
+    ),
+    Case::event_loop(
+        "loop/extension-of-subclass",
+        "a subclass of the loop has its own extension, and no other than the loop's",
+        extension_of_subclass,
     ),
     Case::event_loop("loop/has-name", "the loop has a name", has_name),
     Case::event_loop("loop/debug-mode", "in debug mode the loop does the same", debug_mode),
@@ -48,6 +55,35 @@ fn capabilities_are_honest(bench: &LoopBench<'_>) -> Verdict {
     if capabilities & Capabilities::COMPLETION == 0 {
         ensure!(!event_loop.supports(op.code), "COMPLETION is not named, and an operation is supported");
     }
+    Ok(Passed)
+}
+
+/// The loop with an extension, whose table has nothing but its size.
+struct Extended(LoopHandle);
+
+impl Extended {
+    const ID: &'static str = "loophost-testkit.nothing/1";
+    const TABLE: &'static usize = &size_of::<usize>();
+}
+
+impl EventLoop for Extended {
+    fn base(&self) -> Option<LoopHandle> {
+        Some(self.0.clone())
+    }
+
+    fn extension(&self, id: &str) -> *const c_void {
+        if id == Self::ID { ptr::from_ref(Self::TABLE).cast() } else { self.0.extension(id) }
+    }
+}
+
+fn extension_of_subclass(bench: &LoopBench<'_>) -> Verdict {
+    let event_loop = bench.event_loop()?;
+    let extended = LoopHandle::new(Extended((*event_loop).clone()));
+    let own = ptr::from_ref(Extended::TABLE).cast();
+    equal("its own extension", extended.extension(Extended::ID), own)?;
+    let others = "loophost-testkit.nothing/2";
+    equal("another one", extended.extension(others), event_loop.extension(others))?;
+    ensure!(event_loop.extension(Extended::ID).is_null(), "the loop has the extension of its subclass");
     Ok(Passed)
 }
 
