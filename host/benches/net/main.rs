@@ -1,5 +1,5 @@
 //! Echo over TCP and HTTP with hyper: 64 bytes and 16 KiB, 50 connections and 1,000, on each loop; beside the same service on
-//! tokio's current-thread runtime and on epoll alone (where HTTP is a fixed answer).
+//! tokio's current-thread runtime, and on epoll and io_uring alone (where HTTP is a fixed answer).
 //!
 //! `cargo bench -p loophost --bench net [-- NAME OF A SERVICE]…`
 //!

@@ -1,6 +1,7 @@
 //! The services: echo sends back what it receives; HTTP answers each request with the same body.
 
 mod on_epoll;
+mod on_io_uring;
 mod on_loophost;
 mod on_tokio;
 
@@ -12,6 +13,7 @@ use std::{
 use http_body_util::Full;
 use hyper::body::Bytes;
 
+use self::on_io_uring::Way;
 use crate::case::Protocol;
 
 /// What echo reads at a time.
@@ -25,11 +27,14 @@ pub(crate) struct Service {
 
 /// All of them, as far as they work on this machine.
 pub(crate) fn all() -> Vec<Service> {
-    let without_file = ["epoll", "tokio", "default"].map(|name| Service { name, file: PathBuf::new() });
+    let by_name = |name| Service { name, file: PathBuf::new() };
+    let without_file = ["epoll", "tokio", "default"].map(by_name);
+    let on_io_uring = ["ring, poll", "ring, recv"].map(by_name);
+    let on_io_uring = on_io_uring.into_iter().filter(|_| loophost_tests::io_uring_works());
     // select(2) is no match for so many connections.
     let plugins = loophost_tests::loop_plugins().into_iter().filter(|plugin| plugin.name != "c-policy");
     let plugins = plugins.map(|plugin| Service { name: plugin.name, file: plugin.file });
-    without_file.into_iter().chain(plugins).collect()
+    without_file.into_iter().chain(on_io_uring).chain(plugins).collect()
 }
 
 /// Prints its port and serves until it is killed.
@@ -39,6 +44,8 @@ pub(crate) fn serve(name: &str, file: &Path, protocol: Protocol, size: usize) {
     println!("{}", listener.local_addr().expect("it is bound").port());
     match name {
         "epoll" => on_epoll::serve(&listener, protocol, size),
+        "ring, poll" => on_io_uring::serve(&listener, Way::Poll, protocol, size),
+        "ring, recv" => on_io_uring::serve(&listener, Way::Receive, protocol, size),
         "tokio" => on_tokio::serve(listener, protocol, size),
         _ => on_loophost::serve(listener, file, protocol, size),
     }
@@ -53,4 +60,10 @@ fn body(size: usize) -> Bytes {
 /// An answer of hyper's.
 fn response(body: &Bytes) -> hyper::Response<Full<Bytes>> {
     hyper::Response::new(Full::new(body.clone()))
+}
+
+/// An answer without hyper: the head is as long as its own.
+fn http_answer(size: usize) -> Vec<u8> {
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {size}\r\ndate: {:29}\r\n\r\n", "today");
+    [head.as_bytes(), &body(size)].concat()
 }

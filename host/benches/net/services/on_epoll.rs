@@ -8,7 +8,7 @@ use std::{
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
-use super::{BUFFER, body};
+use super::{BUFFER, http_answer};
 use crate::case::Protocol;
 
 pub(super) fn serve(listener: &TcpListener, protocol: Protocol, size: usize) -> io::Result<()> {
@@ -17,9 +17,7 @@ pub(super) fn serve(listener: &TcpListener, protocol: Protocol, size: usize) -> 
     epoll.add(listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
     let (mut streams, mut accepted) = (HashMap::new(), 0);
     let (mut events, mut buffer) = (vec![EpollEvent::empty(); 1024], vec![0; BUFFER]);
-    // What hyper says too.
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {size}\r\ndate: {:29}\r\n\r\n", "today");
-    let answer = [head.as_bytes(), &body(size)].concat();
+    let answer = http_answer(size);
     loop {
         let ready = epoll.wait(&mut events, EpollTimeout::NONE)?;
         for event in &events[..ready] {
