@@ -3,6 +3,7 @@
 //! `cargo test --workspace` builds no cdylib by itself, so [`cdylib`] does, in the profile of the test run.
 
 mod c_plugin;
+mod each_loop;
 mod eventually;
 mod log_lines;
 mod loop_plugins;
@@ -10,6 +11,7 @@ pub mod plugin_file;
 pub mod proc;
 pub mod pty;
 mod requirement;
+mod server;
 mod setup;
 mod started;
 pub mod suite;
@@ -28,10 +30,12 @@ use loophost::plugin::Trust;
 use serde_json::Value;
 
 pub use c_plugin::{C_POLICY, c_plugin};
+pub use each_loop::{Loop, on_each_loop};
 pub use eventually::eventually;
 pub use log_lines::LogLines;
 pub use loop_plugins::{LoopPlugin, loop_plugins};
 pub use requirement::{io_uring_works, libuv_works, require, skip};
+pub use server::Server;
 pub use setup::{Plugins, Setup};
 pub use started::{Ended, Started, command, lines, loophost, run};
 

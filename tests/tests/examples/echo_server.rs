@@ -1,19 +1,12 @@
 //! `echo-server` with clients that behave, and others.
 
 use std::{
-    env,
     io::{Read, Write},
     net::{Shutdown, TcpStream},
     thread,
 };
 
-use loophost_tests::{eventually, program};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-
-use crate::{
-    each_loop::{Loop, on_each_loop},
-    server::Server,
-};
+use loophost_tests::{Loop, Server, eventually, on_each_loop, program};
 
 fn start(on: &Loop) -> Server {
     Server::start(on, program("echo-server"), "listening on ")
@@ -74,28 +67,6 @@ fn clients_that_reset_or_say_nothing_leave_nothing_behind() {
             echo(n);
         }
         eventually("the last descriptor", || (server.descriptors() == before).then_some(()));
-        stop(server);
-    });
-}
-
-#[test]
-fn very_many_idle_connections_are_heard() {
-    // poll(2) takes its time for ten thousand.
-    let wanted = if env::var_os("LOOPHOST_FULL").is_some() { 10_000 } else { 2_000 };
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
-    let all = usize::try_from(most.saturating_sub(500)).unwrap().min(wanted);
-    on_each_loop(|on| {
-        let server = start(on);
-        let mut idle: Vec<_> =
-            (0..all.min(on.room())).map(|_| TcpStream::connect(server.address).unwrap()).collect();
-        for batch in idle.chunks_mut(500) {
-            batch.iter_mut().for_each(|stream| stream.write_all(b"x").unwrap());
-            batch.iter_mut().rev().for_each(|stream| stream.read_exact(&mut [0]).unwrap());
-        }
-        assert!(server.descriptors() > idle.len());
-        drop(idle);
-        eventually("the last descriptor", || (server.descriptors() < 50).then_some(()));
         stop(server);
     });
 }

@@ -8,9 +8,7 @@ use std::{
 };
 
 use loophost::Capabilities;
-use loophost_tests::{eventually, program};
-
-use crate::each_loop::on_each_loop;
+use loophost_tests::{eventually, on_each_loop, program};
 
 #[test]
 fn lines_are_counted_while_the_loop_ticks() {

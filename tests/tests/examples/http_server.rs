@@ -8,14 +8,9 @@ use std::{
     process::{Command, Output},
 };
 
-use loophost_tests::{program, require};
+use loophost_tests::{Loop, Server, on_each_loop, program, require};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tempfile::TempDir;
-
-use crate::{
-    each_loop::{Loop, on_each_loop},
-    server::Server,
-};
 
 fn start(on: &Loop) -> Server {
     Server::start(on, program("http-server"), "listening on http://")

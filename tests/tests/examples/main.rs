@@ -2,10 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod each_loop;
 mod echo_server;
 mod embed_in_poll;
 mod http_server;
 mod process_pipeline;
-mod server;
 mod websocket;

@@ -2,11 +2,9 @@
 
 use std::fs;
 
-use loophost_tests::{Ended, Started, eventually, proc, program, run};
+use loophost_tests::{Ended, Loop, Started, eventually, on_each_loop, proc, program, run};
 use nix::{sys::stat::Mode, unistd::mkfifo};
 use tempfile::TempDir;
-
-use crate::each_loop::{Loop, on_each_loop};
 
 fn pipeline(on: &Loop, words: &[&str]) -> Ended {
     run(on.run(program("process-pipeline"), words))

@@ -8,7 +8,7 @@ use loophost::{
     policy, spawn,
 };
 
-use crate::each_loop::on_each_loop;
+use loophost_tests::on_each_loop;
 
 async fn converse() -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
