@@ -68,7 +68,7 @@ impl<T: AsFd + Send + 'static> Async<T> {
     }
 
     /// Waits until the descriptor is ready for reading; also at its end, or after an error. It may be told although
-    /// somebody else has read meanwhile.
+    /// somebody else has read meanwhile. Cancel-safe.
     ///
     /// # Errors
     /// Those of the loop: the descriptor cannot be watched, or no loop runs here.
@@ -89,7 +89,7 @@ impl<T: AsFd + Send + 'static> Async<T> {
         std::future::poll_fn(|cx| self.poll_with(Interest::READ, cx, &mut f)).await
     }
 
-    /// The same whenever it is ready for writing.
+    /// The same whenever it is ready for writing. Cancel-safe: dropped, it has written nothing.
     pub async fn write_with<R>(&self, mut f: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         std::future::poll_fn(|cx| self.poll_with(Interest::WRITE, cx, &mut f)).await
     }

@@ -26,6 +26,7 @@ pub struct TcpListener {
 
 impl TcpListener {
     /// Listens at the first of the addresses that can be had, with `SO_REUSEADDR`; port 0 takes one that is free.
+    /// Dropped before it is ready, it listens nowhere.
     pub async fn bind<A>(addresses: A) -> io::Result<Self>
     where
         A: ToSocketAddrs + Send + 'static,
@@ -34,7 +35,7 @@ impl TcpListener {
         first(resolve(addresses).await?, async |address| net::TcpListener::bind(address)?.try_into()).await
     }
 
-    /// Waits for the next connection.
+    /// Waits for the next connection. Cancel-safe: dropped, it has taken none.
     ///
     /// # Errors
     /// `EMFILE` and `ENFILE` for want of descriptors: the connection waits, and can be had once there are some. A connection

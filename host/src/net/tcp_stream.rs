@@ -19,6 +19,8 @@ use crate::io::Async;
 
 /// A connection over TCP (asyncio: a `StreamReader` and a `StreamWriter`).
 ///
+/// One read or write is cancel-safe: dropped before it is ready, it has read or written nothing, on whatever loop.
+///
 /// ```
 /// use futures_lite::{AsyncReadExt, AsyncWriteExt};
 /// use loophost::net::{TcpListener, TcpStream};
@@ -46,6 +48,7 @@ impl TcpStream {
     }
 
     /// Connects to the first address that answers; names are looked up in a thread of the pool.
+    /// Dropped before it is ready, it ends what it has begun.
     ///
     /// # Errors
     /// Those of the last address, or of the lookup.
@@ -57,7 +60,7 @@ impl TcpStream {
         first(resolve(addresses).await?, Self::connect_to).await
     }
 
-    /// Connects to one address.
+    /// Connects to one address. Dropped before it is ready, it ends what it has begun.
     pub async fn connect_to(address: SocketAddr) -> io::Result<Self> {
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         connect(family, &address).await.map(Self::new)
@@ -83,7 +86,7 @@ impl TcpStream {
         self.inner.get_ref().shutdown(how)
     }
 
-    /// Reads without taking what was read.
+    /// Reads without taking what was read. Cancel-safe.
     pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.inner.read_with(|stream| stream.peek(buffer)).await
     }

@@ -29,7 +29,7 @@ impl UnixListener {
         net::UnixListener::bind(path)?.try_into()
     }
 
-    /// Waits for the next connection. Errors as [`TcpListener::accept`](super::TcpListener::accept).
+    /// Waits for the next connection. As [`TcpListener::accept`](super::TcpListener::accept).
     pub async fn accept(&self) -> io::Result<UnixStream> {
         std::future::poll_fn(|cx| self.poll_accept(cx)).await
     }

@@ -28,7 +28,7 @@ impl UnixStream {
         Self { inner }
     }
 
-    /// Connects to whoever listens at a path.
+    /// Connects to whoever listens at a path. Dropped before it is ready, it ends what it has begun.
     ///
     /// # Errors
     /// `WouldBlock` if the listener has no room for one more: Unix sockets tell that instead of waiting.

@@ -80,7 +80,8 @@ impl Command {
     }
 
     /// Starts it with pipes for its outputs and nothing to read, and waits for its end and for all that it writes; streams
-    /// that were set otherwise stay so.
+    /// that were set otherwise stay so. Dropped before that, it loses what was read, and leaves the process as
+    /// [`status`](Self::status) does.
     ///
     /// # Errors
     /// See [`SpawnError`].
@@ -118,8 +119,8 @@ impl Process {
         &self.child
     }
 
-    /// Closes [`stdin`](Self::stdin) if it is still here, and waits until the process has exited; what other processes do with its pipes
-    /// does not matter. Asked again, it says the same. Cancel-safe.
+    /// Closes [`stdin`](Self::stdin) if it is still here, and waits until the process has exited; what other processes
+    /// do with its pipes does not matter. Asked again, it says the same. Cancel-safe.
     ///
     /// 255 also stands for a status that somebody else has taken.
     pub async fn wait(&mut self) -> ExitStatus {
@@ -132,7 +133,7 @@ impl Process {
     }
 
     /// Closes stdin, reads both outputs to their end as far as they are pipes, and waits for the exit (asyncio:
-    /// `communicate`).
+    /// `communicate`). Dropped before that, it loses what was read.
     ///
     /// # Errors
     /// Those of reading.
@@ -144,7 +145,7 @@ impl Process {
         Ok(Output { status, stdout, stderr })
     }
 
-    /// Kills the process and waits for its end.
+    /// Kills the process and waits for its end. Cancel-safe: once it was polled, the process is killed.
     ///
     /// # Errors
     /// `Os` with `EPERM` if it has changed its user. A process that has exited already is none.
