@@ -141,7 +141,11 @@ fn compile(compiler: &str, flags: &[&str], assert: &str, rest: &str) {
 
 /// What a plugin's file must have, in the words of both languages.
 const PLUGIN: &str = r#"
-LOOPHOST_PLUGIN("name=x\nversion=1\nsummary=y\n");
+LOOPHOST_PLUGIN_NEEDS(0, "name=x\nversion=1\nsummary=y\n");
+int has(const struct loophost_host *host, const struct loophost_child_exit *status);
+int has(const struct loophost_host *host, const struct loophost_child_exit *status) {
+    return LOOPHOST_HAS(host, reap) && LOOPHOST_HAS(host->loops, stop) && LOOPHOST_HAS(status, raw_status);
+}
 LOOPHOST_EXPORT const struct loophost_c_plugin loophost_c_plugin_1 = {sizeof(struct loophost_c_plugin), NULL, NULL, NULL, NULL};
 "#;
 
