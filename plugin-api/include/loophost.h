@@ -119,9 +119,9 @@ struct loophost_key_value {
 /* What a descriptor is watched for, and what it is ready for. */
 enum { LOOPHOST_READ = 1, LOOPHOST_WRITE = 2 };
 
-/* How a child ended. */
+/* How a child ended. Who has one filled sets its size first: struct loophost_child_exit exit = {sizeof exit}; */
 struct loophost_child_exit {
-    uint32_t size;      /* of this struct; it may grow */
+    uint32_t size;      /* of this struct; it may grow, and so may those below that begin with theirs */
     int32_t raw_status; /* as wait(2) has it */
     uint64_t utime_us;
     uint64_t stime_us;
@@ -502,7 +502,8 @@ struct loophost_host {
                             struct loophost_error *error);
     /* [any-thread] When it returns the callback is not running, unless this is called from inside it. */
     int (*signal_unsubscribe)(uint64_t id, struct loophost_error *error);
-    /* [any-thread] Takes the status of a child if it has exited: LOOPHOST_REAP_EXITED and so on. Never waits. */
+    /* [any-thread] Takes the status of a child if it has exited: LOOPHOST_REAP_EXITED and so on. Never waits. The size of
+     * `status` must be set; INVALID_ARGUMENT takes nothing. */
     int (*reap)(int64_t pid, struct loophost_child_exit *status, struct loophost_error *error);
     /* [any-thread] As that of a loop. */
     const void *(*extension)(const char *id);

@@ -86,9 +86,14 @@ fn bad_tables_and_results_are_errors() {
 #[test]
 fn a_watcher_that_tells_of_no_exit_is_replaced() {
     let Some(file) = misbehaving() else { return };
-    let ended = run_with("--watcher", &file, Some("tells-nothing"));
-    assert_eq!(ended.status.code(), Some(7), "{ended:?}");
-    assert!(ended.stderr.contains("the event of a child has no loophost_child_exit"), "{ended:?}");
+    for (name, says) in [
+        ("tells-nothing", "the event of a child has no loophost_child_exit"),
+        ("reaps-blindly", "too small: set the size of loophost_child_exit first"),
+    ] {
+        let ended = run_with("--watcher", &file, Some(name));
+        assert_eq!(ended.status.code(), Some(7), "{name}: {ended:?}");
+        assert!(ended.stderr.contains(says), "{name}: {ended:?}");
+    }
 }
 
 /// The policy of the fixture that has this name.
@@ -135,7 +140,7 @@ fn misuse_of_callbacks_and_results_does_no_harm() {
     assert!(elsewhere.len() == 1 && elsewhere[0].starts_with("9: "), "{elsewhere:?}");
 
     let nothing = one_callback(&new_loop("tells-nothing"));
-    assert_eq!(nothing, ["4: the event of a child has no loophost_child_exit"]);
+    assert_eq!(nothing, ["4: the event of a child has no loophost_child_exit, or one without its size"]);
 
     let error = policy(plugin, "gives-nothing").get_event_loop().unwrap_err();
     assert!(error.message().contains("get_event_loop says that it has worked"), "{error}");
