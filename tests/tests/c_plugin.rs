@@ -14,7 +14,7 @@ use loophost::{
 };
 use loophost_tests::{
     C_POLICY, Ended, Plugins, c_plugin, loophost,
-    plugin_file::{copy_of, folder, offer},
+    plugin_file::{abi, copy_of, folder, offer},
     run, trust,
 };
 
@@ -172,13 +172,16 @@ fn it_is_listed_and_inspected_like_any_other() {
     let plugins = Plugins::of(&[]);
     let Some(file) = plugins.add(c_plugin(C_POLICY, "loophost_c_policy", &[])) else { return };
     let ended = run(loophost(["plugin", "inspect", file.to_str().unwrap()]));
-    let expected = "\
+    let abi = abi(0);
+    let expected = format!(
+        "\
 name      c-policy 0.1.0
 summary   an example in C: event loops on select(2)
-abi       0.1 in C, needs a host of 0.1 or newer
+abi       {abi} in C, needs a host of {abi} or newer
 offers    policy select: the default policy with loops on select(2)
 usable    yes
-";
+"
+    );
     assert_eq!(ended.stdout, format!("file      {}\n{expected}", file.display()), "{ended:?}");
     let folder = plugins.folder();
     let ended = run(loophost(["--plugin-path", folder.to_str().unwrap(), "plugin", "list"]));
