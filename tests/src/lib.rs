@@ -27,7 +27,7 @@ use std::{
 use loophost::plugin::Trust;
 use serde_json::Value;
 
-pub use c_plugin::{C_POLICY, c_plugin};
+pub use c_plugin::{C_POLICY, c_plugin, c_plugin_against};
 pub use eventually::eventually;
 pub use log_lines::LogLines;
 pub use loop_plugins::{LoopPlugin, loop_plugins};
