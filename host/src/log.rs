@@ -164,15 +164,9 @@ mod tests {
             .iter()
             .map(|(name, value)| LogField { name: (*name).into(), value: (*value).into() })
             .collect();
-        places.write(&LogRecord {
-            size: size_of::<LogRecord<'_>>() as u32,
-            level,
-            line: 7,
-            target: target.into(),
-            file: "their.rs".into(),
-            message: message.into(),
-            fields: fields.as_slice().into(),
-        });
+        let mut record = LogRecord::new(level, target, message);
+        (record.line, record.file, record.fields) = (7, "their.rs".into(), fields.as_slice().into());
+        places.write(&record);
     }
 
     #[test]

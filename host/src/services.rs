@@ -13,10 +13,12 @@ use abi_stable::{
     prefix_type::PrefixTypeTrait,
     std_types::{ROption, RStr, RVec},
 };
-use loophost_plugin_api::__private::{self as abi, HostServices, HostServices_Ref, LogRecord, guard};
+use loophost_plugin_api::__private::{
+    self as abi, ExitPlace, HostServices, HostServices_Ref, LentRecord, guard,
+};
 
 use crate::{
-    ABI_MINOR, AbiResult, ChildExit, HandleId, KeyValue, LoopHandle, Options, PolicyHandle, RepeatCallback,
+    ABI_MINOR, AbiResult, HandleId, KeyValue, LoopHandle, Options, PolicyHandle, RepeatCallback,
     WatcherHandle, builtin, log, policy, process, running, signal, sys::fork_mark,
 };
 
@@ -61,8 +63,8 @@ extern "C" fn log_enabled(level: u32, target: RStr<'_>) -> bool {
     guard_or(false, || log::enabled(level, target.into()))
 }
 
-extern "C" fn write_log(record: &LogRecord<'_>) {
-    guard_or((), || log::write(record));
+extern "C" fn write_log(record: LentRecord<'_>) {
+    guard_or((), || record.read().iter().for_each(log::write));
 }
 
 extern "C" fn enter_running(event_loop: &LoopHandle) -> AbiResult<u64> {
@@ -104,10 +106,10 @@ extern "C" fn signal_unsubscribe(id: HandleId) -> AbiResult<bool> {
     guard(|| signal::unsubscribe(id))
 }
 
-extern "C" fn reap(pid: i64, out: &mut ChildExit) -> AbiResult<u32> {
+extern "C" fn reap(pid: i64, out: ExitPlace<'_>) -> AbiResult<u32> {
     guard(|| {
         let (code, exit) = process::reap(pid)?.to_abi();
-        *out = exit;
+        out.put(&exit);
         Ok(code)
     })
 }

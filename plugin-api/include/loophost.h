@@ -14,6 +14,11 @@
  * Tables begin with their struct_size and are copied by the host. A member that is NULL is not overridden: the base has
  * it, and without a base it is NOT_SUPPORTED, or what stands there.
  *
+ * Versions. Within a major of the ABI a minor adds members at the end of tables and of structs that begin with their size,
+ * and numbers. A plugin works on every host whose minor is its own or newer, and on older ones if it says so
+ * (LOOPHOST_PLUGIN_NEEDS); what came later it may use after LOOPHOST_HAS has said that it is there. A table or struct of the
+ * other side is never copied by sizeof: it may be shorter.
+ *
  * Results. A function that returns int and takes an error: -1, and the error is filled; else 0 or more, where 1 is "yes"
  * and 0 is "no" or "done". An error belongs to the caller. The host's functions accept NULL for it; a plugin's never
  * get NULL.
@@ -40,6 +45,12 @@
 
 #define LOOPHOST_ABI_MAJOR 0u
 #define LOOPHOST_ABI_MINOR 1u
+
+/* Whether a struct or table that begins with its size has a member. One that came with a later minor is not there on the
+ * other side's if that is older, and must not be looked at then. */
+#define LOOPHOST_HAS(it, member)                                                                                     \
+    (*(const uint32_t *)(const void *)(it) >=                                                                        \
+     (size_t)((const char *)&(it)->member - (const char *)(it)) + sizeof(it)->member)
 
 #ifdef __cplusplus
 #define LOOPHOST_EXPORT extern "C" __attribute__((visibility("default"), used))
@@ -108,9 +119,9 @@ struct loophost_key_value {
 /* What a descriptor is watched for, and what it is ready for. */
 enum { LOOPHOST_READ = 1, LOOPHOST_WRITE = 2 };
 
-/* How a child ended. */
+/* How a child ended. Who has one filled sets its size first: struct loophost_child_exit exit = {sizeof exit}; */
 struct loophost_child_exit {
-    uint32_t size;      /* of this struct; it may grow */
+    uint32_t size;      /* of this struct; it may grow, and so may those below that begin with theirs */
     int32_t raw_status; /* as wait(2) has it */
     uint64_t utime_us;
     uint64_t stime_us;
@@ -491,7 +502,8 @@ struct loophost_host {
                             struct loophost_error *error);
     /* [any-thread] When it returns the callback is not running, unless this is called from inside it. */
     int (*signal_unsubscribe)(uint64_t id, struct loophost_error *error);
-    /* [any-thread] Takes the status of a child if it has exited: LOOPHOST_REAP_EXITED and so on. Never waits. */
+    /* [any-thread] Takes the status of a child if it has exited: LOOPHOST_REAP_EXITED and so on. Never waits. The size of
+     * `status` must be set; INVALID_ARGUMENT takes nothing. */
     int (*reap)(int64_t pid, struct loophost_child_exit *status, struct loophost_error *error);
     /* [any-thread] As that of a loop. */
     const void *(*extension)(const char *id);
@@ -546,11 +558,15 @@ struct loophost_descriptor {
  *     LOOPHOST_PLUGIN("name=mine\nversion=1.0.0\nsummary=what it is\n"
  *                     "offer=policy:mine\noffer.summary=what that is\noffer.option.max=how many\n");
  * An offer is policy:NAME or watcher:NAME; its summary and its options follow it. */
-#define LOOPHOST_PLUGIN(text)                                                                                        \
+#define LOOPHOST_PLUGIN(text) LOOPHOST_PLUGIN_NEEDS(LOOPHOST_ABI_MINOR, text)
+
+/* The same for a plugin that works on hosts whose minor of the ABI is `minor` or newer: it uses nothing that came later, or
+ * asks LOOPHOST_HAS and does without. */
+#define LOOPHOST_PLUGIN_NEEDS(minor, text)                                                                           \
     LOOPHOST_EXPORT const struct loophost_descriptor loophost_plugin_1 = {                                           \
         "loophost plugin",  sizeof(struct loophost_descriptor),                                                      \
         LOOPHOST_ABI_MAJOR, LOOPHOST_ABI_MINOR,                                                                      \
-        LOOPHOST_ABI_MINOR, LOOPHOST_PLUGIN_C,                                                                       \
+        (minor),            LOOPHOST_PLUGIN_C,                                                                       \
         sizeof(text) - 1,   "",                                                                                      \
         text}
 

@@ -1,13 +1,16 @@
 //! What a callback is told.
 
-use std::{ffi::c_void, marker::PhantomData, ptr};
+use std::{ffi::c_void, marker::PhantomData, mem::offset_of, ptr};
 
 use abi_stable::{
     StableAbi,
     std_types::{RSlice, RStr},
 };
 
-use crate::{Error, KeyValue};
+use crate::{
+    Error, KeyValue,
+    growing::{self, Growing},
+};
 
 /// What happened, lent to a callback for the time of its call.
 ///
@@ -104,31 +107,31 @@ impl<'a> Event<'a> {
     }
 
     /// The exit that a CHILD event describes.
-    pub fn child_exit(&self) -> Option<&'a ChildExit> {
-        if self.kind != EventKind::CHILD || self.data.is_null() {
+    pub fn child_exit(&self) -> Option<ChildExit> {
+        if self.kind != EventKind::CHILD {
             return None;
         }
         // SAFETY: the fields are private: `child` made this event (here or in another file), so `data` points to a
         // ChildExit that is lent for 'a.
-        Some(unsafe { &*self.data.cast() })
+        unsafe { growing::read(self.data.cast()) }
     }
 
     /// The context that an EXCEPTION event describes.
-    pub fn exception(&self) -> Option<&'a ExceptionContext<'a>> {
-        if self.kind != EventKind::EXCEPTION || self.data.is_null() {
+    pub fn exception(&self) -> Option<ExceptionContext<'a>> {
+        if self.kind != EventKind::EXCEPTION {
             return None;
         }
         // SAFETY: as above: `ExceptionContext::event` made this event, of a context that is lent for 'a.
-        Some(unsafe { &*self.data.cast() })
+        unsafe { growing::read(self.data.cast()) }
     }
 }
 
 /// How a child ended: the status that waitid(2) gave and what the child has used.
 #[repr(C)]
-#[derive(StableAbi, Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChildExit {
-    /// The size of this struct; it may grow at its end.
-    pub size: u32,
+    /// The size of this struct, which may grow at its end: so nobody else sets it.
+    size: u32,
     /// The status as wait(2) encodes it.
     pub raw_status: i32,
     /// Processor time spent in user mode, in microseconds.
@@ -137,6 +140,12 @@ pub struct ChildExit {
     pub stime_us: u64,
     /// The largest resident set, in units of 1024 bytes.
     pub maxrss_kb: u64,
+}
+
+// SAFETY: it is as the trait wants it, and only `new` sets the size.
+unsafe impl Growing for ChildExit {
+    const SMALLEST: usize = offset_of!(Self, maxrss_kb) + size_of::<u64>();
+    const EMPTY: Self = Self::new(0);
 }
 
 impl ChildExit {
@@ -164,16 +173,23 @@ impl ChildExit {
 
 /// What an exception handler is told (asyncio: the `context` of `call_exception_handler`).
 #[repr(C)]
-#[derive(StableAbi)]
+#[derive(Clone, Copy, Debug)]
 pub struct ExceptionContext<'a> {
-    /// The size of this struct; it may grow at its end.
-    pub size: u32,
+    /// The size of this struct, which may grow at its end: so nobody else sets it.
+    size: u32,
     /// What went wrong, for people.
     pub message: RStr<'a>,
     /// The error of the callback, if there is one.
     pub error: Option<&'a Error>,
     /// `loop`, `callback` and whatever else the loop knows.
     pub details: RSlice<'a, KeyValue>,
+}
+
+// SAFETY: it is as the trait wants it, and only `new` sets the size.
+unsafe impl Growing for ExceptionContext<'_> {
+    const SMALLEST: usize = offset_of!(Self, details) + size_of::<RSlice<'_, KeyValue>>();
+    const EMPTY: Self =
+        Self { size: size_of::<Self>() as u32, message: RStr::empty(), error: None, details: RSlice::EMPTY };
 }
 
 impl<'a> ExceptionContext<'a> {

@@ -8,7 +8,7 @@ mod services;
 use std::{fmt, marker::PhantomData, sync::OnceLock};
 
 #[doc(hidden)]
-pub use services::{ForkMark, HostServices, HostServices_Ref};
+pub use services::{ExitPlace, ForkMark, HostServices, HostServices_Ref};
 
 use crate::{
     ChildExit, Error, ErrorCode, Event, HandleId, LoopHandle, Options, PolicyHandle, RepeatCallback,
@@ -126,7 +126,7 @@ pub enum Reaped {
 /// Takes the status of child `pid` if it has exited. Never waits.
 pub fn reap(pid: i64) -> Result<Reaped, Error> {
     let mut exit = ChildExit::new(0);
-    let code = services()?.reap()(pid, &mut exit).into_result()?;
+    let code = services()?.reap()(pid, ExitPlace::new(&mut exit)).into_result()?;
     match code {
         services::REAPED => Ok(Reaped::Exited(exit)),
         services::STILL_ALIVE => Ok(Reaped::StillAlive),

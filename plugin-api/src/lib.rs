@@ -30,6 +30,8 @@ mod error;
 mod event;
 mod event_loop;
 mod forward;
+#[doc(hidden)]
+pub mod growing;
 mod guard;
 mod handle_id;
 pub mod host;
@@ -71,10 +73,11 @@ pub mod __private {
     };
 
     pub use crate::{
+        growing::{self, Growing},
         guard::{guard, install_panic_hook},
-        host::{ForkMark, HostServices, HostServices_Ref, install},
+        host::{ExitPlace, ForkMark, HostServices, HostServices_Ref, install},
         key_value::KeyValues,
-        log::{LogField, LogRecord},
+        log::{LentRecord, LogField, LogRecord},
         plugin::{PluginRoot_Ref, root_header},
     };
 }

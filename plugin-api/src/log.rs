@@ -3,7 +3,13 @@
 //! A `.so` has its own copy of `tracing`'s statics. Its events go through this subscriber to the host, with level,
 //! target and fields; spans are not forwarded.
 
-use std::fmt::{self, Write};
+use std::{
+    ffi::c_void,
+    fmt::{self, Write},
+    marker::PhantomData,
+    mem::offset_of,
+    ptr,
+};
 
 use abi_stable::{
     StableAbi,
@@ -15,14 +21,17 @@ use tracing_core::{
     span,
 };
 
-use crate::host;
+use crate::{
+    growing::{self, Growing},
+    host,
+};
 
 /// One event, lent for the time of the call.
 #[repr(C)]
-#[derive(StableAbi)]
+#[derive(Clone, Copy)]
 pub struct LogRecord<'a> {
-    /// The size of this struct; it may grow at its end.
-    pub size: u32,
+    /// The size of this struct, which may grow at its end: so nobody else sets it.
+    size: u32,
     /// 1 error, 2 warn, 3 info, 4 debug, 5 trace.
     pub level: u32,
     /// The line in `file`.
@@ -35,6 +44,45 @@ pub struct LogRecord<'a> {
     pub message: RStr<'a>,
     /// The other fields, in their order.
     pub fields: RSlice<'a, LogField<'a>>,
+}
+
+// SAFETY: it is as the trait wants it, and only `new` sets the size.
+unsafe impl Growing for LogRecord<'_> {
+    const SMALLEST: usize = offset_of!(Self, fields) + size_of::<RSlice<'_, LogField<'_>>>();
+    const EMPTY: Self = Self {
+        size: size_of::<Self>() as u32,
+        level: 0,
+        line: 0,
+        target: RStr::empty(),
+        file: RStr::empty(),
+        message: RStr::empty(),
+        fields: RSlice::EMPTY,
+    };
+}
+
+impl<'a> LogRecord<'a> {
+    /// A record of no place and without fields.
+    pub fn new(level: u32, target: &'a str, message: &'a str) -> Self {
+        Self { level, target: target.into(), message: message.into(), ..Self::EMPTY }
+    }
+}
+
+/// A record on its way to the host, whose own may be longer or shorter.
+#[repr(transparent)]
+#[derive(StableAbi)]
+pub struct LentRecord<'a>(*const c_void, PhantomData<&'a ()>);
+
+impl<'a> LentRecord<'a> {
+    /// Lends a record.
+    pub fn new(record: &'a LogRecord<'_>) -> Self {
+        Self(ptr::from_ref(record).cast(), PhantomData)
+    }
+
+    /// As much of it as is known here.
+    pub fn read(&self) -> Option<LogRecord<'a>> {
+        // SAFETY: `new` got it from a record, here or in another file, that is lent for 'a.
+        unsafe { growing::read(self.0.cast()) }
+    }
 }
 
 /// One field of a record.
@@ -72,15 +120,13 @@ impl Subscriber for Forwarder {
             .map(|(name, value)| LogField { name: (*name).into(), value: value.as_str().into() })
             .collect();
         let metadata = event.metadata();
-        services.log()(&LogRecord {
-            size: size_of::<LogRecord<'_>>() as u32,
-            level: level_number(*metadata.level()),
+        let level = level_number(*metadata.level());
+        services.log()(LentRecord::new(&LogRecord {
             line: metadata.line().unwrap_or(0),
-            target: metadata.target().into(),
             file: metadata.file().unwrap_or_default().into(),
-            message: texts.message.as_str().into(),
             fields: fields.as_slice().into(),
-        });
+            ..LogRecord::new(level, metadata.target(), &texts.message)
+        }));
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {

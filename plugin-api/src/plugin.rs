@@ -47,6 +47,10 @@ pub trait Plugin: 'static {
 ///
 /// What the plugin offers is written here, because `loophost plugin inspect` shows it without loading the file.
 ///
+/// After `summary` there may be `needs_minor: N`, for a plugin that works on hosts whose minor of the ABI is N or newer.
+/// Without it that is [`ABI_MINOR`](crate::ABI_MINOR), what it is built for. With it the author promises that the plugin
+/// uses nothing that came after N, or does without where it is `NotSupported`.
+///
 /// ```
 /// # use loophost_plugin_api as loophost_plugin_api;
 /// use loophost_plugin_api::{Error, Options, Plugin, Policy, PolicyHandle, export_plugin};
@@ -71,6 +75,7 @@ pub trait Plugin: 'static {
 ///     plugin: Mine,
 ///     name: "mine",
 ///     summary: "does nothing of its own",
+///     needs_minor: 0,
 ///     offers: [policy "mine" { summary: "the default, by another name", options: {} }],
 /// }
 /// # fn main() {}
@@ -81,6 +86,7 @@ macro_rules! export_plugin {
         plugin: $plugin:ty,
         name: $name:literal,
         summary: $summary:literal,
+        $(needs_minor: $needs_minor:literal,)?
         offers: [$(
             $kind:ident $offer:literal {
                 summary: $offer_summary:literal,
@@ -101,7 +107,7 @@ macro_rules! export_plugin {
                     "\noffer.summary=", $offer_summary,
                     $("\noffer.option.", $option, "=", $help,)*
                 )+
-            ));
+            ))$(.needing($needs_minor))?;
 
             #[used]
             #[unsafe(export_name = "loophost_root_1")]

@@ -173,6 +173,18 @@ static int add_child_handler(void *self, int64_t pid, int64_t pidfd, struct loop
     return host->call(&callback, &event, error);
 }
 
+/* Asks for a status without saying how large the place for it is. */
+static int add_and_reap(void *self, int64_t pid, int64_t pidfd, struct loophost_callback callback, ERROR) {
+    struct loophost_child_exit status = {.size = sizeof status};
+    (void)self;
+    (void)pidfd;
+    host->drop_callback(&callback);
+    if (host->reap(1, &status, error) != LOOPHOST_REAP_NOT_OURS || status.size != sizeof status)
+        return loophost_fail(error, LOOPHOST_ERROR_OTHER, 0, "process 1 is no child of ours");
+    status.size = 0;
+    return host->reap(pid, &status, error);
+}
+
 static void drop_watcher(void *self) { host->free_watcher(self); }
 
 static int new_watcher(const char *name, const struct loophost_key_value *options, size_t options_len,
@@ -187,6 +199,7 @@ static int new_watcher(const char *name, const struct loophost_key_value *option
     }
     if (host->new_watcher("threaded", options, options_len, &own, error) < 0) return -1;
     table.drop = drop_watcher;
+    if (IS("reaps-blindly")) table.add_child_handler = add_and_reap;
     return host->make_watcher(&table, own, own, out, error);
 }
 
@@ -221,7 +234,8 @@ LOOPHOST_PLUGIN("name=c-misbehaving\nversion=0.1.0\nsummary=breaks the rules\n"
     OFFER("policy", "odd")
     OFFER("watcher", "null-watcher")
     OFFER("watcher", "lacks-add")
-    OFFER("watcher", "tells-nothing"));
+    OFFER("watcher", "tells-nothing")
+    OFFER("watcher", "reaps-blindly"));
 
 LOOPHOST_EXPORT const struct loophost_c_plugin loophost_c_plugin_1 = {
     sizeof(struct loophost_c_plugin), init, new_policy, new_watcher, NULL,

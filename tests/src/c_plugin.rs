@@ -18,6 +18,14 @@ pub const C_POLICY: &str = "examples/c-policy/c_policy.c";
 /// # Panics
 /// It does not build without a warning; or there is no compiler and nothing may be skipped.
 pub fn c_plugin(source: &str, name: &str, defines: &[&str]) -> Option<PathBuf> {
+    c_plugin_against(&workspace().join("plugin-api/include"), source, name, defines)
+}
+
+/// The same, with the `loophost.h` of another folder.
+///
+/// # Panics
+/// As [`c_plugin`].
+pub fn c_plugin_against(include: &Path, source: &str, name: &str, defines: &[&str]) -> Option<PathBuf> {
     static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
     let compiler = require("cc")?;
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -26,7 +34,7 @@ pub fn c_plugin(source: &str, name: &str, defines: &[&str]) -> Option<PathBuf> {
         return Some(file.clone());
     }
     let file = folder().join(format!("lib{name}.so"));
-    compile(&compiler, &workspace().join(source), &file, defines);
+    compile(&compiler, include, &workspace().join(source), &file, defines);
     built.insert(name.to_owned(), file.clone());
     Some(file)
 }
@@ -40,13 +48,13 @@ fn folder() -> PathBuf {
 }
 
 /// Builds to a name of its own first: other tests may build the same, or have it loaded.
-fn compile(compiler: &Path, source: &Path, file: &Path, defines: &[&str]) {
+fn compile(compiler: &Path, include: &Path, source: &Path, file: &Path, defines: &[&str]) {
     let fresh = file.with_extension(format!("so.{}", process::id()));
     let output = Command::new(compiler)
         .args(["-std=c11", "-g", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-shared", "-fPIC"])
         .args(defines.iter().map(|define| format!("-D{define}")))
         .arg("-I")
-        .arg(workspace().join("plugin-api/include"))
+        .arg(include)
         .arg("-o")
         .args([&*fresh, source])
         .output()

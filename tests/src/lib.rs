@@ -29,7 +29,7 @@ use std::{
 use loophost::plugin::Trust;
 use serde_json::Value;
 
-pub use c_plugin::{C_POLICY, c_plugin};
+pub use c_plugin::{C_POLICY, c_plugin, c_plugin_against};
 pub use each_loop::{Loop, on_each_loop};
 pub use eventually::eventually;
 pub use log_lines::LogLines;

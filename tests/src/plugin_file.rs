@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use loophost::Descriptor;
+use loophost::{ABI_MAJOR, ABI_MINOR, Descriptor};
 use tempfile::TempDir;
 
 use crate::cdylib;
@@ -60,6 +60,11 @@ pub fn with_descriptor(package: &str, to: &Path, patches: &[(usize, &[u8])]) -> 
     }
     assert_ne!(found, 0, "{} has no descriptor", path.display());
     path
+}
+
+/// The version of the ABI, or one so many minors later, as messages show it.
+pub fn abi(later: u32) -> String {
+    format!("{ABI_MAJOR}.{}", ABI_MINOR + later)
 }
 
 /// An offer of a plugin file, as one writes it.

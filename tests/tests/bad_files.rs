@@ -15,7 +15,7 @@ use loophost::{
 };
 use loophost_tests::{
     cdylib_in, loophost,
-    plugin_file::{copy, copy_of, folder, offer, with_descriptor},
+    plugin_file::{abi, copy, copy_of, folder, offer, with_descriptor},
     run, trust,
 };
 
@@ -135,8 +135,11 @@ fn a_plugin_of_another_application() {
 
 #[test]
 fn an_older_and_a_newer_minor_and_another_major() {
-    let host = format!("this host has {ABI_MAJOR}.{ABI_MINOR}");
-    for (major, minor) in [(0, ABI_MINOR - 1), (0, ABI_MINOR + 1), (2, 0)] {
+    let host = format!("this host has {}", abi(0));
+    let mut versions = vec![(ABI_MAJOR, ABI_MINOR + 1), (ABI_MAJOR + 2, 0)];
+    // From 1.0 on, an older minor is fine.
+    versions.extend(ABI_MINOR.checked_sub(1).filter(|_| ABI_MAJOR == 0).map(|minor| (0, minor)));
+    for (major, minor) in versions {
         let (_folder, folder) = folder();
         let versions = [(ABI_MAJOR_AT, major), (ABI_MINOR_AT, minor), (NEEDS_MINOR_AT, minor)];
         let path = with_versions(&folder, &versions);
@@ -149,8 +152,7 @@ fn an_older_and_a_newer_minor_and_another_major() {
 fn a_plugin_that_needs_a_newer_minor_than_it_was_built_for() {
     let (_folder, folder) = folder();
     let path = with_versions(&folder, &[(NEEDS_MINOR_AT, ABI_MINOR + 8)]);
-    let needs = format!("needs {ABI_MAJOR}.{} or later", ABI_MINOR + 8);
-    refused(&path, &[&needs, &format!("this host has {ABI_MAJOR}.{ABI_MINOR}")]);
+    refused(&path, &[&format!("needs {} or later", abi(8)), &format!("this host has {}", abi(0))]);
 }
 
 #[test]

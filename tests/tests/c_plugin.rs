@@ -14,7 +14,7 @@ use loophost::{
 };
 use loophost_tests::{
     C_POLICY, Ended, Plugins, c_plugin, loophost,
-    plugin_file::{copy_of, folder, offer},
+    plugin_file::{abi, copy_of, folder, offer},
     run, trust,
 };
 
@@ -86,9 +86,14 @@ fn bad_tables_and_results_are_errors() {
 #[test]
 fn a_watcher_that_tells_of_no_exit_is_replaced() {
     let Some(file) = misbehaving() else { return };
-    let ended = run_with("--watcher", &file, Some("tells-nothing"));
-    assert_eq!(ended.status.code(), Some(7), "{ended:?}");
-    assert!(ended.stderr.contains("the event of a child has no loophost_child_exit"), "{ended:?}");
+    for (name, says) in [
+        ("tells-nothing", "the event of a child has no loophost_child_exit"),
+        ("reaps-blindly", "too small: set the size of loophost_child_exit first"),
+    ] {
+        let ended = run_with("--watcher", &file, Some(name));
+        assert_eq!(ended.status.code(), Some(7), "{name}: {ended:?}");
+        assert!(ended.stderr.contains(says), "{name}: {ended:?}");
+    }
 }
 
 /// The policy of the fixture that has this name.
@@ -135,7 +140,7 @@ fn misuse_of_callbacks_and_results_does_no_harm() {
     assert!(elsewhere.len() == 1 && elsewhere[0].starts_with("9: "), "{elsewhere:?}");
 
     let nothing = one_callback(&new_loop("tells-nothing"));
-    assert_eq!(nothing, ["4: the event of a child has no loophost_child_exit"]);
+    assert_eq!(nothing, ["4: the event of a child has no loophost_child_exit, or one without its size"]);
 
     let error = policy(plugin, "gives-nothing").get_event_loop().unwrap_err();
     assert!(error.message().contains("get_event_loop says that it has worked"), "{error}");
@@ -167,13 +172,16 @@ fn it_is_listed_and_inspected_like_any_other() {
     let plugins = Plugins::of(&[]);
     let Some(file) = plugins.add(c_plugin(C_POLICY, "loophost_c_policy", &[])) else { return };
     let ended = run(loophost(["plugin", "inspect", file.to_str().unwrap()]));
-    let expected = "\
+    let abi = abi(0);
+    let expected = format!(
+        "\
 name      c-policy 0.1.0
 summary   an example in C: event loops on select(2)
-abi       0.1 in C, needs a host of 0.1 or newer
+abi       {abi} in C, needs a host of {abi} or newer
 offers    policy select: the default policy with loops on select(2)
 usable    yes
-";
+"
+    );
     assert_eq!(ended.stdout, format!("file      {}\n{expected}", file.display()), "{ended:?}");
     let folder = plugins.folder();
     let ended = run(loophost(["--plugin-path", folder.to_str().unwrap(), "plugin", "list"]));

@@ -10,7 +10,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use loophost_tests::{Ended, Plugins, binary, command, loophost, run, skip};
+use loophost_tests::{Ended, Plugins, binary, command, loophost, plugin_file::abi, run, skip};
 use tempfile::TempDir;
 
 const PACKAGES: [&str; 6] = [
@@ -82,8 +82,8 @@ watcher  multi-loop               SIGCHLD for loops in any thread
 watcher  auto                     pidfd if it really works here, else threaded
                                   built in
 fixture-abi-minor
-    cannot be used: PLUGINS/libloophost_fixture_abi_minor.so: it is built for plugin ABI 0.2; this host has 0.1
-    rebuild it with loophost-plugin-api 0.1, or use a loophost with plugin ABI 0.2
+    cannot be used: PLUGINS/libloophost_fixture_abi_minor.so: it is built for plugin ABI LATER; this host has HOST
+    rebuild it with loophost-plugin-api HOST, or use a loophost with plugin ABI LATER
 policy   fixture-good#plain       its base, by another name
                                   PLUGINS/libloophost_fixture_good.so (--plugin-path)
 policy   fixture-good#strict      makes no loops
@@ -91,14 +91,17 @@ policy   fixture-good#strict      makes no loops
 watcher  fixture-good             its base, with another name
                                   PLUGINS/libloophost_fixture_good.so (--plugin-path)
 fixture-runs-early
-    cannot be used: PLUGINS/libloophost_fixture_runs_early.so: it is built for plugin ABI 0.8; this host has 0.1
-    rebuild it with loophost-plugin-api 0.1, or use a loophost with plugin ABI 0.8
+    cannot be used: PLUGINS/libloophost_fixture_runs_early.so: it is built for plugin ABI MUCH-LATER; this host has HOST
+    rebuild it with loophost-plugin-api HOST, or use a loophost with plugin ABI MUCH-LATER
 policy   limited-policy           the default policy, which makes at most max loops
                                   PLUGINS/liblimited_policy.so (--plugin-path)
 policy   poll                     the default policy with loops on poll(2)
                                   PLUGINS/libloophost_poll.so (--plugin-path)
-";
-    assert_eq!((ended.status.code(), &*ended.stdout, &*ended.stderr), (Some(0), expected, ""));
+"
+    .replace("MUCH-LATER", &abi(7))
+    .replace("LATER", &abi(1))
+    .replace("HOST", &abi(0));
+    assert_eq!((ended.status.code(), &*ended.stdout, &*ended.stderr), (Some(0), &*expected, ""));
 }
 
 #[test]
@@ -131,19 +134,20 @@ fn a_plugin_is_inspected_by_name_and_by_file() {
 file      PLUGINS/libloophost_fixture_good.so
 name      good 0.1.0
 summary   a plugin that works
-abi       0.1, needs a host of 0.1 or newer
+abi       HOST, needs a host of HOST or newer
 offers    policy plain: its base, by another name
 offers    policy strict: makes no loops
           why=…: the reason that it gives
 offers    watcher named: its base, with another name
 usable    yes
-";
+"
+    .replace("HOST", &abi(0));
     let file = alone.plugins.file("libloophost_fixture_good.so");
     for plugin in ["fixture-good", file.to_str().unwrap()] {
         let ended = alone.run(&["inspect", plugin]);
         assert_eq!(
             (ended.status.code(), &*ended.stdout, &*ended.stderr),
-            (Some(0), expected, ""),
+            (Some(0), &*expected, ""),
             "{plugin}"
         );
     }
@@ -161,11 +165,8 @@ name      runs-early 0.1.0
     assert_eq!(ended.status.code(), Some(0), "{} {}", ended.status, ended.stderr);
     assert!(ended.stdout.starts_with(expected), "{}", ended.stdout);
     assert!(ended.stdout.contains("\nusable    no: "), "{}", ended.stdout);
-    assert!(
-        ended.stdout.contains("plugin ABI 0.8; this host has 0.1\n          rebuild it"),
-        "{}",
-        ended.stdout
-    );
+    let reason = format!("plugin ABI {}; this host has {}\n          rebuild it", abi(7), abi(0));
+    assert!(ended.stdout.contains(&reason), "{}", ended.stdout);
 
     let file = alone.plugins.file("libloophost_poll.so");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o757)).unwrap();

@@ -156,7 +156,7 @@ impl fmt::Display for LoadError {
                 write!(f, "it has a descriptor, but no usable symbol {symbol}: {}", one_line(message))
             }
             Self::Layout { differences, more, .. } => {
-                write!(f, "it does not fit this host, though its plugin ABI is {ABI_MAJOR}.{ABI_MINOR}")?;
+                f.write_str("it does not fit this host, though the version of its plugin ABI does")?;
                 for difference in differences {
                     write!(f, "\n{difference}")?;
                 }

@@ -126,7 +126,7 @@ impl Drop for Delivery {
 
 /// What an event says, for a watcher that reports an exit without having reaped.
 fn end_of(event: &Event) -> Reaped {
-    let exit = event.child_exit().copied().unwrap_or_else(|| ChildExit::new(255 << 8));
+    let exit = event.child_exit().unwrap_or_else(|| ChildExit::new(255 << 8));
     if event.flags & Event::STATUS_LOST != 0 {
         Reaped::Lost
     } else if event.flags & Event::RECOVERED != 0 {

@@ -102,12 +102,11 @@ fn waitid(kind: libc::idtype_t, id: i32, options: i32) -> io::Result<(i32, Waite
 }
 
 pub(super) fn child_exit(raw_status: i32, usage: &libc::rusage) -> ChildExit {
-    ChildExit {
-        utime_us: micros(usage.ru_utime),
-        stime_us: micros(usage.ru_stime),
-        maxrss_kb: u64::try_from(usage.ru_maxrss).unwrap_or(0),
-        ..ChildExit::new(raw_status)
-    }
+    let mut exit = ChildExit::new(raw_status);
+    exit.utime_us = micros(usage.ru_utime);
+    exit.stime_us = micros(usage.ru_stime);
+    exit.maxrss_kb = u64::try_from(usage.ru_maxrss).unwrap_or(0);
+    exit
 }
 
 /// From waitid's two numbers to the one of wait(2).

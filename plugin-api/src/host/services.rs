@@ -1,6 +1,6 @@
 //! The table of functions that the host hands to a plugin, as ABI.md section 4 has it.
 
-use std::ffi::c_void;
+use std::{ffi::c_void, marker::PhantomData, ptr};
 
 use abi_stable::{
     StableAbi,
@@ -8,8 +8,8 @@ use abi_stable::{
 };
 
 use crate::{
-    AbiResult, ChildExit, HandleId, LoopHandle, PolicyHandle, RepeatCallback, WatcherHandle,
-    key_value::KeyValues, log::LogRecord,
+    AbiResult, ChildExit, HandleId, LoopHandle, PolicyHandle, RepeatCallback, WatcherHandle, growing,
+    key_value::KeyValues, log::LentRecord,
 };
 
 pub(super) const REAPED: u32 = 0;
@@ -30,7 +30,7 @@ pub struct HostServices {
     /// Whether a record of this level (1 error to 5 trace) and target would be written.
     pub log_enabled: extern "C" fn(u32, RStr<'_>) -> bool,
     /// Writes a record.
-    pub log: extern "C" fn(&LogRecord<'_>),
+    pub log: extern "C" fn(LentRecord<'_>),
     /// Announces the running loop of this thread; the loop's thread.
     pub enter_running: extern "C" fn(&LoopHandle) -> AbiResult<u64>,
     /// Ends what the token is for; the loop's thread.
@@ -50,7 +50,7 @@ pub struct HostServices {
     /// Ends a subscription.
     pub signal_unsubscribe: extern "C" fn(HandleId) -> AbiResult<bool>,
     /// Takes a child's status: one of the codes of this module.
-    pub reap: extern "C" fn(i64, &mut ChildExit) -> AbiResult<u32>,
+    pub reap: extern "C" fn(i64, ExitPlace<'_>) -> AbiResult<u32>,
     /// An extension's table, or null.
     #[sabi(last_prefix_field)]
     pub extension: extern "C" fn(RStr<'_>) -> *const c_void,
@@ -76,5 +76,23 @@ impl ForkMark {
     pub(super) fn is_wiped(self) -> bool {
         // SAFETY: see `new`; volatile because the kernel writes it.
         unsafe { self.0.read_volatile() == 0 }
+    }
+}
+
+/// Where a plugin wants the exit of a child, whose own may be longer or shorter than the host's.
+#[repr(transparent)]
+#[derive(StableAbi)]
+pub struct ExitPlace<'a>(*mut c_void, PhantomData<&'a ()>);
+
+impl<'a> ExitPlace<'a> {
+    /// Lends the place.
+    pub fn new(place: &'a mut ChildExit) -> Self {
+        Self(ptr::from_mut(place).cast(), PhantomData)
+    }
+
+    /// Puts it there, as far as it is known to both.
+    pub fn put(self, exit: &ChildExit) {
+        // SAFETY: `new` got it from a place, here or in another file, that is lent for 'a.
+        unsafe { growing::write(self.0.cast(), exit) };
     }
 }

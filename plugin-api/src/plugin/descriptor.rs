@@ -66,6 +66,18 @@ impl Descriptor {
         }
     }
 
+    /// The same for a plugin that works with hosts from `minor` on: it uses nothing that came later, or does without.
+    ///
+    /// # Panics
+    /// At compile time, if it is a later minor than that of this crate.
+    pub const fn needing(self, minor: u32) -> Self {
+        assert!(
+            minor <= ABI_MINOR,
+            "a plugin cannot need a later minor than that of its loophost-plugin-api"
+        );
+        Self { needs_minor: minor, ..self }
+    }
+
     /// Reads a descriptor from the bytes of a file; `None` if they do not begin with one.
     ///
     /// What an older and shorter descriptor lacks is zero.
@@ -255,6 +267,19 @@ mod tests {
         let read = Descriptor::read(&bytes(&SAMPLE)).unwrap();
         assert_eq!(bytes(&read), bytes(&SAMPLE));
         assert_eq!(read.abi_stable(), Descriptor::ABI_STABLE);
+    }
+
+    #[test]
+    fn a_plugin_needs_the_minor_that_it_was_built_for_unless_it_says_otherwise() {
+        assert_eq!((SAMPLE.abi_minor, SAMPLE.needs_minor), (ABI_MINOR, ABI_MINOR));
+        let lower = SAMPLE.needing(0);
+        assert_eq!((lower.abi_minor, lower.needs_minor), (ABI_MINOR, 0));
+    }
+
+    #[test]
+    #[should_panic(expected = "a later minor")]
+    fn a_plugin_cannot_need_what_it_was_not_built_for() {
+        SAMPLE.needing(ABI_MINOR + 1);
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use std::{ffi::OsString, fs, path::Path};
 
+use loophost::{ABI_MAJOR, ABI_MINOR};
 use loophost_tests::{
-    Plugins, Started, binary, command, eventually, loophost, proc, run, witness::Testimony,
+    Plugins, Started, binary, command, eventually, loophost, plugin_file::abi, proc, run, witness::Testimony,
 };
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
@@ -45,6 +46,8 @@ fn a_plugin_that_cannot_be_used_starts_nothing() {
     fs::write(folder.join("libshort.so"), &whole[..whole.len() / 2]).unwrap();
     let text = folder.join("libtext.so").to_str().unwrap().to_owned();
     let folder_itself = format!("{}/", folder.display());
+    let other_major = format!("plugin ABI {}.{ABI_MINOR}; this host has {}", ABI_MAJOR + 1, abi(0));
+    let later_minor = format!("plugin ABI {}; this host has {}", abi(7), abi(0));
     let cases: &[(&[&str], &str)] = &[
         (&["--policy", "no-such-plugin"], "there is no plugin of this name"),
         (&["--watcher", "no-such-plugin"], "there is no plugin of this name"),
@@ -54,8 +57,8 @@ fn a_plugin_that_cannot_be_used_starts_nothing() {
         (&["--policy", "empty"], "libempty.so: it is empty"),
         (&["--policy", "short"], "libshort.so: "),
         (&["--policy", "fixture-plain-library"], "not a plugin"),
-        (&["--policy", "fixture-abi-major"], "plugin ABI 1.1; this host has 0.1"),
-        (&["--policy", "fixture-runs-early"], "plugin ABI 0.8; this host has 0.1"),
+        (&["--policy", "fixture-abi-major"], &other_major),
+        (&["--policy", "fixture-runs-early"], &later_minor),
         (&["--policy", "fixture-panic-in-init"], "panic"),
         (&["--policy", "fixture-panic-in-new-policy"], "panic"),
         (&["--policy", "fixture-undefined-symbol"], "loophost_fixture_no_such_function"),

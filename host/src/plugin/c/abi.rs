@@ -1,8 +1,14 @@
 //! The types of `loophost.h`, member by member; a test compares the layouts.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::{
+    ffi::{c_char, c_int, c_void},
+    mem::offset_of,
+    ptr,
+};
 
-use loophost_plugin_api::{Callback, ChildExit, LoopHandle, Op, PolicyHandle, RepeatCallback, WatcherHandle};
+use loophost_plugin_api::{
+    __private::Growing, Callback, ChildExit, LoopHandle, Op, PolicyHandle, RepeatCallback, WatcherHandle,
+};
 
 use super::callback::Words;
 
@@ -23,12 +29,25 @@ pub(super) struct CKeyValue {
 
 /// `struct loophost_exception_context`.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub(super) struct CExceptionContext {
     pub(super) struct_size: u32,
     pub(super) message: *const c_char,
     pub(super) error: *const CError,
     pub(super) details: *const CKeyValue,
     pub(super) details_len: usize,
+}
+
+// SAFETY: it is as the trait wants it.
+unsafe impl Growing for CExceptionContext {
+    const SMALLEST: usize = offset_of!(Self, details_len) + size_of::<usize>();
+    const EMPTY: Self = Self {
+        struct_size: size_of::<Self>() as u32,
+        message: ptr::null(),
+        error: ptr::null(),
+        details: ptr::null(),
+        details_len: 0,
+    };
 }
 
 /// `struct loophost_event`.
@@ -44,6 +63,7 @@ pub(super) struct CEvent {
 
 /// `struct loophost_log_record`.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub(super) struct CLogRecord {
     pub(super) struct_size: u32,
     pub(super) level: u32,
@@ -53,6 +73,21 @@ pub(super) struct CLogRecord {
     pub(super) message: *const c_char,
     pub(super) fields: *const CKeyValue,
     pub(super) fields_len: usize,
+}
+
+// SAFETY: it is as the trait wants it.
+unsafe impl Growing for CLogRecord {
+    const SMALLEST: usize = offset_of!(Self, fields_len) + size_of::<usize>();
+    const EMPTY: Self = Self {
+        struct_size: size_of::<Self>() as u32,
+        level: 0,
+        line: 0,
+        target: ptr::null(),
+        file: ptr::null(),
+        message: ptr::null(),
+        fields: ptr::null(),
+        fields_len: 0,
+    };
 }
 
 /// `struct loophost_callback`.
@@ -66,21 +101,17 @@ pub(super) type CallFn = unsafe extern "C" fn(*mut c_void, *const CEvent, *mut C
 pub(super) type DropFn = unsafe extern "C" fn(*mut c_void);
 
 /// A struct of functions that begins with its size; all but the size may be missing.
-///
-/// # Safety
-/// `repr(C)`, and every member but `struct_size` may be zero.
-pub(super) unsafe trait Table: Copy {
+pub(super) trait Table: Growing {
     /// What it is called in C.
     const NAME: &'static str;
-    /// One without functions.
-    const EMPTY: Self;
     /// Member and offset.
     #[cfg(test)]
     fn members() -> Vec<(&'static str, usize)>;
 }
 
+/// `last` is the last member that it had in ABI 1.0, and stays so when others come after it.
 macro_rules! table {
-    ($table:ident = $name:literal { $($member:ident: fn($($argument:ty),*) $(-> $result:ty)?;)* }) => {
+    ($table:ident = $name:literal, in 1.0 up to $last:ident { $($member:ident: fn($($argument:ty),*) $(-> $result:ty)?;)* }) => {
         #[doc = concat!("`struct ", $name, "`.")]
         #[repr(C)]
         #[derive(Clone, Copy)]
@@ -89,20 +120,24 @@ macro_rules! table {
             $(pub(super) $member: Option<unsafe extern "C" fn($($argument),*) $(-> $result)?>,)*
         }
 
-        // SAFETY: it is `repr(C)`, and zero is the `None` of a pointer to a function.
-        unsafe impl Table for $table {
-            const NAME: &'static str = $name;
+        // SAFETY: it is as the trait wants it.
+        unsafe impl Growing for $table {
+            const SMALLEST: usize = offset_of!(Self, $last) + size_of::<usize>();
             const EMPTY: Self = Self { struct_size: size_of::<Self>() as u32, $($member: None,)* };
+        }
+
+        impl Table for $table {
+            const NAME: &'static str = $name;
 
             #[cfg(test)]
             fn members() -> Vec<(&'static str, usize)> {
-                vec![$((stringify!($member), std::mem::offset_of!(Self, $member)),)*]
+                vec![$((stringify!($member), offset_of!(Self, $member)),)*]
             }
         }
     };
 }
 
-table! { LoopTable = "loophost_loop_vtable" {
+table! { LoopTable = "loophost_loop_vtable", in 1.0 up to extension {
     drop: fn(*mut c_void);
     run_forever: fn(*mut c_void, *mut LoopHandle, *mut CError) -> c_int;
     run_once: fn(*mut c_void, *mut LoopHandle, u64, *mut CError) -> c_int;
@@ -138,7 +173,7 @@ table! { LoopTable = "loophost_loop_vtable" {
     extension: fn(*mut c_void, *const c_char) -> *const c_void;
 }}
 
-table! { WatcherTable = "loophost_watcher_vtable" {
+table! { WatcherTable = "loophost_watcher_vtable", in 1.0 up to extension {
     drop: fn(*mut c_void);
     add_child_handler: fn(*mut c_void, i64, i64, CCallback, *mut CError) -> c_int;
     remove_child_handler: fn(*mut c_void, i64, *mut CError) -> c_int;
@@ -151,7 +186,7 @@ table! { WatcherTable = "loophost_watcher_vtable" {
     extension: fn(*mut c_void, *const c_char) -> *const c_void;
 }}
 
-table! { PolicyTable = "loophost_policy_vtable" {
+table! { PolicyTable = "loophost_policy_vtable", in 1.0 up to extension {
     drop: fn(*mut c_void);
     get_event_loop: fn(*mut c_void, *mut PolicyHandle, *mut *mut LoopHandle, *mut CError) -> c_int;
     set_event_loop: fn(*mut c_void, *mut PolicyHandle, *mut LoopHandle, *mut CError) -> c_int;
@@ -161,7 +196,7 @@ table! { PolicyTable = "loophost_policy_vtable" {
     extension: fn(*mut c_void, *const c_char) -> *const c_void;
 }}
 
-table! { PluginTable = "loophost_c_plugin" {
+table! { PluginTable = "loophost_c_plugin", in 1.0 up to extension {
     init: fn(*const HostTable, *mut CError) -> c_int;
     new_policy: fn(*const c_char, *const CKeyValue, usize, *mut PolicyHandle, *mut *mut PolicyHandle, *mut CError) -> c_int;
     new_watcher: fn(*const c_char, *const CKeyValue, usize, *mut WatcherHandle, *mut *mut WatcherHandle, *mut CError) -> c_int;
@@ -190,7 +225,7 @@ macro_rules! functions {
         #[cfg(test)]
         impl HostFunctions {
             pub(super) fn members() -> Vec<(&'static str, usize)> {
-                vec![$((stringify!($member), std::mem::offset_of!(Self, $member)),)*]
+                vec![$((stringify!($member), offset_of!(Self, $member)),)*]
             }
         }
     };

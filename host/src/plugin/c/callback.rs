@@ -10,7 +10,8 @@ use std::{
 };
 
 use loophost_plugin_api::{
-    Callback, ChildExit, Error, Event, EventKind, ExceptionContext, KeyValue, RepeatCallback,
+    __private::growing, Callback, ChildExit, Error, Event, EventKind, ExceptionContext, KeyValue,
+    RepeatCallback,
 };
 
 use super::{
@@ -213,7 +214,8 @@ fn with_c_event<R>(event: &Event<'_>, f: impl FnOnce(*const CEvent) -> R) -> R {
         aux: event.aux,
         data: ptr::null(),
     };
-    if let Some(exit) = event.child_exit() {
+    let exit = event.child_exit();
+    if let Some(exit) = &exit {
         shown.data = ptr::from_ref(exit).cast();
     }
     match event.exception() {
@@ -255,14 +257,14 @@ pub(super) unsafe fn with_context<R>(
     f: impl FnOnce(&str, Option<Error>, Vec<KeyValue>) -> Result<R, Error>,
 ) -> Result<R, Error> {
     // SAFETY: the caller's guarantee.
-    let context = unsafe { context.as_ref() }.ok_or_else(|| missing("loophost_exception_context"))?;
-    if (context.struct_size as usize) < size_of::<CExceptionContext>() {
-        return Err(Error::invalid_argument(format!(
-            "loophost_exception_context is too small: its struct_size is {}",
-            context.struct_size
-        )));
-    }
-    // SAFETY: as above; all of the struct is there, as its size says.
+    let (copy, size) = unsafe { (growing::read(context), context.cast::<u32>().as_ref()) };
+    let context = copy.ok_or_else(|| match size {
+        None => missing("loophost_exception_context"),
+        Some(size) => Error::invalid_argument(format!(
+            "loophost_exception_context is too small: its struct_size is {size}"
+        )),
+    })?;
+    // SAFETY: as above.
     let (message, error, details) = unsafe {
         (
             text::shown(context.message),
@@ -286,12 +288,12 @@ unsafe fn with_event<R>(
     match EventKind(event.kind) {
         EventKind::CHILD => {
             // SAFETY: the caller's guarantee: of this kind it is a child's exit, which begins with its size.
-            let size = unsafe { event.data.cast::<u32>().as_ref() }.copied().unwrap_or(0);
-            if (size as usize) < size_of::<ChildExit>() {
-                return Err(Error::invalid_argument("the event of a child has no loophost_child_exit"));
-            }
-            // SAFETY: as above, and it is large enough.
-            let exit = unsafe { event.data.cast::<ChildExit>().read() };
+            let exit = unsafe { growing::read::<ChildExit>(event.data.cast()) };
+            let exit = exit.ok_or_else(|| {
+                Error::invalid_argument(
+                    "the event of a child has no loophost_child_exit, or one without its size",
+                )
+            })?;
             let pid = i64::try_from(event.aux).unwrap_or(0);
             f(&Event::child(pid, &exit, event.flags))
         }

@@ -5,7 +5,9 @@ use std::{
     ptr,
 };
 
-use loophost_plugin_api::{Callback, ChildWatcher, Error, ErrorCode, Fd, LoopHandle, WatcherHandle};
+use loophost_plugin_api::{
+    __private::Growing, Callback, ChildWatcher, Error, ErrorCode, Fd, LoopHandle, WatcherHandle,
+};
 
 use super::{
     abi::{CError, Table, WatcherTable},

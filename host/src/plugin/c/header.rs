@@ -8,8 +8,8 @@ use std::{
 };
 
 use loophost_plugin_api::{
-    ABI_MAJOR, ABI_MINOR, Capabilities, ChildExit, Descriptor, ErrorCode, Event, EventKind, Interest, IoVec,
-    Op, OpCode, Stat,
+    __private::Growing, ABI_MAJOR, ABI_MINOR, Capabilities, ChildExit, Descriptor, ErrorCode, Event,
+    EventKind, Interest, IoVec, Op, OpCode, Stat,
 };
 
 use super::abi::{
@@ -57,7 +57,9 @@ fn assertions() -> String {
     assert_struct!(text, "loophost_event", CEvent: kind flags result aux data);
     assert_struct!(text, "loophost_log_record", CLogRecord:
         struct_size level line target file message fields fields_len);
-    assert_struct!(text, "loophost_child_exit", ChildExit: size raw_status utime_us stime_us maxrss_kb);
+    assert_struct!(text, "loophost_child_exit", ChildExit: raw_status utime_us stime_us maxrss_kb);
+    // Private: it comes first in all of them.
+    assert_layout(&mut text, "loophost_child_exit", size_of::<ChildExit>(), &[("size", 0)]);
     assert_struct!(text, "loophost_op", Op: code flags fd ptr len addr addr_len arg32 offset args);
     assert_struct!(text, "loophost_iovec", IoVec: ptr len);
     assert_struct!(text, "loophost_descriptor", Descriptor:
@@ -141,7 +143,11 @@ fn compile(compiler: &str, flags: &[&str], assert: &str, rest: &str) {
 
 /// What a plugin's file must have, in the words of both languages.
 const PLUGIN: &str = r#"
-LOOPHOST_PLUGIN("name=x\nversion=1\nsummary=y\n");
+LOOPHOST_PLUGIN_NEEDS(0, "name=x\nversion=1\nsummary=y\n");
+int has(const struct loophost_host *host, const struct loophost_child_exit *status);
+int has(const struct loophost_host *host, const struct loophost_child_exit *status) {
+    return LOOPHOST_HAS(host, reap) && LOOPHOST_HAS(host->loops, stop) && LOOPHOST_HAS(status, raw_status);
+}
 LOOPHOST_EXPORT const struct loophost_c_plugin loophost_c_plugin_1 = {sizeof(struct loophost_c_plugin), NULL, NULL, NULL, NULL};
 "#;
 
@@ -162,4 +168,19 @@ fn a_callback_is_never_all_zeros() {
     // SAFETY: the words come from `give`, and none is none.
     let (some, none) = unsafe { (CCallback::give(callback).take(), CCallback::NONE.take()) };
     assert!(some.is_some() && none.is_none());
+}
+
+/// Frozen: whoever was built for 1.0 has these, and a later minor adds to their end.
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn the_smallest_tables_and_structs_are_those_of_1_0() {
+    assert_eq!(LoopTable::SMALLEST, 272);
+    assert_eq!(WatcherTable::SMALLEST, 88);
+    assert_eq!(PolicyTable::SMALLEST, 64);
+    assert_eq!(PluginTable::SMALLEST, 40);
+    assert_eq!(CExceptionContext::SMALLEST, 40);
+    assert_eq!(CLogRecord::SMALLEST, 56);
+    assert_eq!(ChildExit::SMALLEST, 32);
+    // What a plugin of 1.0 looks at without asking.
+    assert_eq!((offset_of!(HostTable, functions), HostFunctions::members()[32]), (32, ("extension", 256)));
 }

@@ -7,8 +7,9 @@ use std::{
 };
 
 use loophost_plugin_api::{
-    __private::{HostServices_Ref, LogField, LogRecord},
-    ABI_MINOR, ChildExit, HandleId, LoopHandle, Options, PolicyHandle, RepeatCallback, WatcherHandle, host,
+    __private::{HostServices_Ref, LentRecord, LogField, LogRecord, growing},
+    ABI_MINOR, ChildExit, Error, HandleId, LoopHandle, Options, PolicyHandle, RepeatCallback, WatcherHandle,
+    host,
 };
 
 use super::{
@@ -93,11 +94,7 @@ unsafe extern "C" fn log_enabled(level: u32, target: *const c_char) -> c_int {
 unsafe extern "C" fn log(record: *const CLogRecord) {
     // SAFETY: `loophost.h` has the plugin pass a record that begins with its size.
     unsafe {
-        let size = record.cast::<u32>().as_ref().copied().unwrap_or(0);
-        if (size as usize) < size_of::<CLogRecord>() {
-            return;
-        }
-        let record = &*record;
+        let Some(record) = growing::read(record) else { return };
         let [target, file, message] =
             [record.target, record.file, record.message].map(|text| text::shown(text));
         let fields = text::pairs(record.fields, record.fields_len);
@@ -105,15 +102,11 @@ unsafe extern "C" fn log(record: *const CLogRecord) {
             .iter()
             .map(|field| LogField { name: field.key().into(), value: field.value().into() })
             .collect();
-        services().log()(&LogRecord {
-            size: size_of::<LogRecord<'_>>() as u32,
-            level: record.level,
-            line: record.line,
-            target: (&*target).into(),
-            file: (&*file).into(),
-            message: (&*message).into(),
-            fields: fields.as_slice().into(),
-        });
+        let mut forwarded = LogRecord::new(record.level, &target, &message);
+        forwarded.line = record.line;
+        forwarded.file = (&*file).into();
+        forwarded.fields = fields.as_slice().into();
+        services().log()(LentRecord::new(&forwarded));
     }
 }
 
@@ -217,11 +210,17 @@ unsafe extern "C" fn signal_unsubscribe(id: u64, error: *mut CError) -> c_int {
 }
 
 unsafe extern "C" fn reap(pid: i64, out: *mut ChildExit, error: *mut CError) -> c_int {
-    // SAFETY: `loophost.h` has the plugin pass places for result and error.
+    // SAFETY: `loophost.h` has the plugin pass a place for the exit, which begins with its size, and one for the error.
     unsafe {
         answer(error, || {
+            // Before the status is taken, which is done once.
+            if growing::read(out).is_none() {
+                return Err(Error::invalid_argument(
+                    "the place for the exit is missing or too small: set the size of loophost_child_exit first",
+                ));
+            }
             let (code, exit) = host::reap(pid)?.to_abi();
-            put(out, exit)?;
+            growing::write(out, &exit);
             Ok(code)
         })
     }

@@ -5,10 +5,12 @@ use std::{
     ptr,
 };
 
-use loophost_plugin_api::{Callback, Fd, HandleId, Interest, LoopHandle, Op, OpCode, RepeatCallback, Stat};
+use loophost_plugin_api::{
+    __private::Growing, Callback, Fd, HandleId, Interest, LoopHandle, Op, OpCode, RepeatCallback, Stat,
+};
 
 use super::{
-    abi::{CError, CExceptionContext, CRepeatCallback, LoopTable, Table},
+    abi::{CError, CExceptionContext, CRepeatCallback, LoopTable},
     callback::with_context,
     convert::{InC, asks_handle},
     result::{answer, guarded, lent, missing, put},

@@ -5,7 +5,7 @@ use std::{
     ptr,
 };
 
-use loophost_plugin_api::{Error, LoopHandle, Policy, PolicyHandle, WatcherHandle};
+use loophost_plugin_api::{__private::Growing, Error, LoopHandle, Policy, PolicyHandle, WatcherHandle};
 
 use super::{
     abi::{CError, PolicyTable, Table},

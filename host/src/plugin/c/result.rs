@@ -2,7 +2,10 @@
 
 use std::ffi::c_int;
 
-use loophost_plugin_api::{__private::guard, Error, ErrorCode};
+use loophost_plugin_api::{
+    __private::{growing, guard},
+    Error, ErrorCode,
+};
 
 use super::{
     abi::{CError, Table},
@@ -145,7 +148,8 @@ pub(super) fn missing(what: &str) -> Error {
 /// No table is larger.
 const LARGEST_TABLE: usize = 1 << 16;
 
-/// Copies the table of a plugin. A later minor may have more functions at its end, which this host does not know.
+/// Copies the table of a plugin. That of a later minor may have more functions at its end, which this host does not know;
+/// one of an earlier minor may lack some, which are not overridden then.
 ///
 /// # Safety
 /// `table` is null, or the bytes that its first member counts may be read.
@@ -162,12 +166,12 @@ pub(super) unsafe fn copy_table<T: Table>(table: *const T) -> Result<T, Error> {
     if size > LARGEST_TABLE || !size.is_multiple_of(align_of::<T>()) {
         return wrong(format!("makes no sense: its struct_size is {size}"));
     }
-    // Below 1.0 there is no older and shorter table that could be meant.
-    if size < size_of::<T>() {
-        return wrong(format!("is too small: its struct_size is {size}, and {} are needed", size_of::<T>()));
-    }
     // SAFETY: the caller's guarantee: as many bytes are there.
-    Ok(unsafe { *table })
+    let copy = unsafe { growing::read(table) };
+    copy.map_or_else(
+        || wrong(format!("is too small: its struct_size is {size}, and {} are needed", T::SMALLEST)),
+        Ok,
+    )
 }
 
 /// Refuses a table in which a function is missing that no base can stand in for.

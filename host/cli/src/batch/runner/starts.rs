@@ -39,7 +39,7 @@ impl Runner {
         };
         let (record, started) = (Record::new(seq, &value), Instant::now());
         let on_exit =
-            self.once(move |this, event| this.on_exit(seq, event.result as i32, event.child_exit().copied()));
+            self.once(move |this, event| this.on_exit(seq, event.result as i32, event.child_exit()));
         match process::subprocess_exec(&self.event_loop, command, on_exit) {
             Ok(child) => {
                 let (job, kept) = Job::new(child, record, started);
