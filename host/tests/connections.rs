@@ -1,5 +1,5 @@
 //! Very many connections, at a time and one after the other, and too few descriptors for them; on each loop. One after the
-//! other in the main thread, for this is about all that the process holds. `LOOPHOST_FULL=1` for a hundred thousand.
+//! other in the main thread, for this is about all that the process holds. `LOOPHOST_FULL=1` for a million.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -118,7 +118,7 @@ fn very_many_idle_connections() {
 }
 
 fn very_many_short_connections() {
-    let all = if is_full() { 100_000 } else { 3_000 };
+    let all = if is_full() { 1_000_000 } else { 3_000 };
     // What is made once, and what the allocator keeps.
     converse(1_000);
     let (held, resident) = (Holdings::now(), resident_kib());
