@@ -60,7 +60,7 @@ fn are_same(one: &Path, other: &Path) -> io::Result<bool> {
 #[test]
 fn curl_gets_an_answer_and_much_data_there_and_back() {
     let Some(curl) = require("curl") else { return };
-    let size = if env::var_os("LOOPHOST_FULL").is_some() { 1 << 30 } else { 64 << 20 };
+    let size = if env::var_os("LOOPHOST_FULL").is_some() { 1 << 30 } else { 16 << 20 };
     let folder = TempDir::new().unwrap();
     let (there, back) = (folder.path().join("there"), folder.path().join("back"));
     write_noise(&there, size).unwrap();
