@@ -52,11 +52,20 @@
     (*(const uint32_t *)(const void *)(it) >=                                                                        \
      (size_t)((const char *)&(it)->member - (const char *)(it)) + sizeof(it)->member)
 
+#if defined(_WIN32)
+#define LOOPHOST_VISIBLE __declspec(dllexport)
+#elif defined(__GNUC__)
+#define LOOPHOST_VISIBLE __attribute__((visibility("default"), used))
+#else
+#define LOOPHOST_VISIBLE
+#endif
+
+/* Before the definition of a symbol that the host looks for. */
 #ifdef __cplusplus
-#define LOOPHOST_EXPORT extern "C" __attribute__((visibility("default"), used))
+#define LOOPHOST_EXPORT extern "C" LOOPHOST_VISIBLE
 extern "C" {
 #else
-#define LOOPHOST_EXPORT __attribute__((visibility("default"), used))
+#define LOOPHOST_EXPORT LOOPHOST_VISIBLE
 #endif
 
 /* ---- Errors ---- */
@@ -239,7 +248,7 @@ struct loophost_policy;
 #define LOOPHOST_CAN_COMPLETION UINT64_C(2)    /* submit */
 #define LOOPHOST_CAN_SIGNALS UINT64_C(4)       /* signal handlers */
 #define LOOPHOST_CAN_EMBEDDABLE UINT64_C(8)    /* poll_handle and next_deadline */
-#define LOOPHOST_CAN_THREAD_BOUND UINT64_C(16) /* it stays in the thread of its first run, also when idle */
+#define LOOPHOST_IS_THREAD_BOUND UINT64_C(16)  /* it stays in the thread of its first run, also when idle */
 
 /* Figures of a loop. */
 enum { LOOPHOST_STAT_TURNS = 0, LOOPHOST_STAT_CALLBACKS = 1, LOOPHOST_STAT_WAKEUPS = 2 };
@@ -509,12 +518,13 @@ struct loophost_host {
     const void *(*extension)(const char *id);
 };
 
-/* The event for a child handler, of what `reap` has answered. The host fills in its result. */
+/* The event for a child handler, of what `reap` has answered but LOOPHOST_REAP_STILL_ALIVE, which is no end. The status is
+ * lost unless it says otherwise, also with an answer of a later minor. The host fills in the result. */
 static inline struct loophost_event loophost_child_event(int64_t pid, const struct loophost_child_exit *status,
                                                          int reaped) {
     struct loophost_event event = {LOOPHOST_EVENT_CHILD, 0, 0, (uint64_t)pid, status};
     if (reaped == LOOPHOST_REAP_RECOVERED) event.flags = LOOPHOST_EVENT_RECOVERED;
-    if (reaped == LOOPHOST_REAP_NOT_OURS || reaped == LOOPHOST_REAP_LOST) event.flags = LOOPHOST_EVENT_STATUS_LOST;
+    else if (reaped != LOOPHOST_REAP_EXITED) event.flags = LOOPHOST_EVENT_STATUS_LOST;
     return event;
 }
 
