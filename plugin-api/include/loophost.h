@@ -128,7 +128,7 @@ struct loophost_key_value {
 /* What a descriptor is watched for, and what it is ready for. */
 enum { LOOPHOST_READ = 1, LOOPHOST_WRITE = 2 };
 
-/* How a child ended. Who has one filled sets its size first: struct loophost_child_exit exit = {sizeof exit}; */
+/* How a child ended. Who has one filled sets its size first: struct loophost_child_exit exit; exit.size = sizeof exit; */
 struct loophost_child_exit {
     uint32_t size;      /* of this struct; it may grow, and so may those below that begin with theirs */
     int32_t raw_status; /* as wait(2) has it */
@@ -148,6 +148,8 @@ struct loophost_exception_context {
 
 /* ---- Events and callbacks ---- */
 
+/* Kinds of events. A later minor may have others: a callback that is told of a kind which it does not know does nothing, and
+ * returns 0. */
 enum {
     LOOPHOST_EVENT_SOON = 0,
     LOOPHOST_EVENT_TIMER = 1,
@@ -180,7 +182,8 @@ struct loophost_callback {
     uintptr_t words[4];
 };
 
-/* To be called any number of times, by one thread at a time. Moved as above. */
+/* To be called any number of times, by one thread at a time and never from inside its own call: what it calls may come back
+ * to who holds it. Moved as above, but not while it is called. */
 struct loophost_repeat_callback {
     uintptr_t words[4];
 };
@@ -243,7 +246,7 @@ struct loophost_loop;
 struct loophost_watcher;
 struct loophost_policy;
 
-/* What a loop can do, as bits. */
+/* What a loop can do and is, as bits. */
 #define LOOPHOST_CAN_READINESS UINT64_C(1)     /* readers, writers, streams */
 #define LOOPHOST_CAN_COMPLETION UINT64_C(2)    /* submit */
 #define LOOPHOST_CAN_SIGNALS UINT64_C(4)       /* signal handlers */
@@ -472,7 +475,8 @@ struct loophost_host {
     /* [any-thread] Calls it; afterwards it is none. A second time, none, or an event without its data:
      * INVALID_ARGUMENT. */
     int (*call)(struct loophost_callback *callback, const struct loophost_event *event, struct loophost_error *error);
-    /* [any-thread] Calls it; it stays. */
+    /* [any-thread] Calls it; it stays, and stays where it is until the call returns. Never from inside its own call,
+     * nor from two threads at once, which nobody notices. */
     int (*call_repeat)(struct loophost_repeat_callback *callback, const struct loophost_event *event,
                        struct loophost_error *error);
     /* [any-thread] Drop it without a call; afterwards it is none. None is fine. */
