@@ -200,32 +200,65 @@ typedef void (*loophost_drop_fn)(void *data);
 
 /* ---- Completion ---- */
 
-/* Operations of `submit`; see OpCode of loophost-plugin-api. */
+/* Operations of `submit`. Each ends with one event whose result is what the system call of that name returns, or -errno;
+ * -ECANCELED if it was cancelled before it had an effect, or the thread that began it has ended. None blocks the loop,
+ * whether or not the descriptor would block. Two on the same descriptor and in the same direction have no order between
+ * them.
+ *
+ * New ones are new codes; an unknown code is NOT_SUPPORTED, and so is one that sets a field which it does not have. */
 enum {
+    /* Nothing; its event comes in a later turn. */
     LOOPHOST_OP_NOP = 0,
+    /* read(2) into `ptr` and `len`, at `offset`. Regular files, and any other offset than LOOPHOST_OP_CURRENT_POSITION, may
+     * be NOT_SUPPORTED. */
     LOOPHOST_OP_READ = 1,
+    /* write(2) of `ptr` and `len`, at `offset`, as READ. It may take less than a blocking write(2) does, and as there a
+     * closed peer is a SIGPIPE. */
     LOOPHOST_OP_WRITE = 2,
+    /* As READ, readv(2): `ptr` is an array of `len` loophost_iovec, 1024 at the most. */
     LOOPHOST_OP_READV = 3,
+    /* As WRITE, writev(2): `ptr` as for READV. */
     LOOPHOST_OP_WRITEV = 4,
+    /* recv(2) into `ptr` and `len`, with the flags in `arg32`. Those about waiting (MSG_DONTWAIT, MSG_WAITALL) are
+     * NOT_SUPPORTED. */
     LOOPHOST_OP_RECV = 5,
+    /* send(2) of `ptr` and `len`, with the flags in `arg32`; a closed peer is EPIPE, never a signal. */
     LOOPHOST_OP_SEND = 6,
+    /* As RECV, with the sender's address in `addr` (room for `addr_len` bytes); the event's `aux` is the length of the
+     * address. */
     LOOPHOST_OP_RECVFROM = 7,
+    /* As SEND, to the address in `addr` and `addr_len`. */
     LOOPHOST_OP_SENDTO = 8,
+    /* accept4(2): a descriptor, close-on-exec and non-blocking, which is the callback's. It is delivered also if the
+     * operation was cancelled or the loop closed meanwhile. `addr` and `addr_len` as for RECVFROM, or NULL; NULL with
+     * LOOPHOST_OP_MULTISHOT. */
     LOOPHOST_OP_ACCEPT = 9,
+    /* connect(2) to the address in `addr` and `addr_len`. */
     LOOPHOST_OP_CONNECT = 10,
+    /* Waits until the descriptor is ready for something of the LOOPHOST_READ and LOOPHOST_WRITE in `arg32`; the result is
+     * what for. With LOOPHOST_OP_MULTISHOT there is an event each time that it becomes ready, and perhaps more while it
+     * is. */
     LOOPHOST_OP_POLL = 11,
+    /* Waits until the process of a pidfd has exited, and leaves its status where it is; 0. */
     LOOPHOST_OP_WAIT_PROCESS = 12,
+    /* Waits until the loop's clock has reached `offset` nanoseconds; 0. */
     LOOPHOST_OP_TIMEOUT = 13,
+    /* close(2). */
     LOOPHOST_OP_CLOSE = 14
 };
 
+/* In `flags`: more than one event is wanted, until it is cancelled or fails; all but the last carry LOOPHOST_EVENT_MORE. For
+ * ACCEPT and POLL. */
 #define LOOPHOST_OP_MULTISHOT 1u
+/* As `offset` of a read or write: where the descriptor stands; the only one that streams have. */
 #define LOOPHOST_OP_CURRENT_POSITION UINT64_MAX
 
+/* One operation. Everything it points to stays alive inside the callback that it is submitted with; what it does not use is
+ * 0. */
 struct loophost_op {
     uint32_t code;
     uint32_t flags;    /* LOOPHOST_OP_MULTISHOT or 0; an unknown bit is NOT_SUPPORTED */
-    int64_t fd;        /* or -1 */
+    int64_t fd;        /* open until the final event, or -1; it may have several operations, readers and writers at once */
     void *ptr;         /* the buffer, or an array of loophost_iovec */
     uint64_t len;      /* bytes, or entries */
     void *addr;        /* a sockaddr_storage */
@@ -275,8 +308,10 @@ struct loophost_loop_vtable {
     /* [any-thread] [required] Ends the run after the turn that is under way; before a run, that one ends after
      * one turn. */
     int (*stop)(void *self, struct loophost_error *error);
-    /* [loop-thread] [required] Drops what is pending. The host does not call it while the loop runs, nor again once
-     * it has worked. */
+    /* [loop-thread] [required] Drops the calls that are pending, uncalled. Operations are cancelled and waited for,
+     * a second at the most: first come their final events, then the drops of their callbacks. What the system has not
+     * finished by then is leaked, callback and all, for it may still write there. The host does not call it while the
+     * loop runs, nor again once it has worked. */
     int (*close)(void *self, struct loophost_error *error);
     /* [any-thread] 1 or 0. NULL without a base: the host knows. */
     int (*is_running)(void *self);
@@ -321,11 +356,14 @@ struct loophost_loop_vtable {
                               struct loophost_error *error);
     /* [loop-thread] 1 if there was one. */
     int (*remove_signal_handler)(void *self, int32_t signum, struct loophost_error *error);
-    /* [loop-thread] 0: exactly one final event, never from inside `submit`. What `op` points to lives inside the
-     * callback, which is neither called nor dropped before the kernel is done with it. */
+    /* [loop-thread] 0: exactly one final event, never from inside `submit`; -1: the callback was dropped and nothing has
+     * begun. What `op` points to lives inside the callback, which is not dropped before the system is done with it; `op`
+     * itself is lent for the call. NOT_SUPPORTED for an operation, a flag, a field or a kind of file that the loop does
+     * not have. */
     int (*submit)(void *self, const struct loophost_op *op, struct loophost_repeat_callback callback, uint64_t *id,
                   struct loophost_error *error);
-    /* [loop-thread] A request; the final event comes all the same. */
+    /* [loop-thread] A request: the final event comes all the same, and may be a success. 0 if there is no such operation,
+     * or it has ended. */
     int (*cancel_op)(void *self, uint64_t id, struct loophost_error *error);
     /* [any-thread] 1 if `submit` knows the operation. */
     int (*supports)(void *self, uint32_t op_code);
