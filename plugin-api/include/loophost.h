@@ -27,10 +27,10 @@
  * one calls it or drops it, in the end. Four words of zero are none.
  *
  * Threads. [loop-thread]: the thread that runs the loop; while it is idle, one thread at a time. The host keeps that
- * rule for the loops of plugins: called elsewhere it answers WRONG_THREAD or BUSY by itself. [any-thread]: what it says,
- * several at once. Nothing is called with a lock held, and a plugin must not call the host, a callback, or the drop of one
- * while it holds a lock of its own or is in the middle of a change. In a child made by fork(2) the loops of the parent
- * answer FORKED, and nothing of them is called.
+ * rule for the loops of plugins, also for one that is bound to a thread: called elsewhere it answers WRONG_THREAD or BUSY
+ * by itself. [any-thread]: what it says, several at once. Nothing is called with a lock held, and a plugin must not call the
+ * host, a callback, or the drop of one while it holds a lock of its own or is in the middle of a change. In a child made by
+ * fork(2) the loops of the parent answer FORKED, and nothing of them is called.
  *
  * Text is UTF-8 and ends with a zero. Times are nanoseconds of CLOCK_MONOTONIC. No exception of C++ and no longjmp may
  * leave a function of a plugin.
@@ -291,8 +291,12 @@ enum { LOOPHOST_STAT_TURNS = 0, LOOPHOST_STAT_CALLBACKS = 1, LOOPHOST_STAT_WAKEU
 
 /* The methods of an event loop. `self` is the plugin's own pointer; in the host's table, a handle.
  *
- * Once `close` was called the host answers LOOP_CLOSED for all but drop, close, is_running, is_closed, time, name and
- * stat by itself. A loop without a base must have what is [required]. */
+ * Once `close` was called nothing but `drop` is, and in a child made by fork(2) not even that. The host answers by itself:
+ * LOOP_CLOSED or FORKED; where there is no error, whether it runs and is closed, the time and the name; 0 for supports,
+ * capabilities and stat, and NULL for an extension. What is [any-thread] may still be under way in another thread, so
+ * `close` leaves the memory behind `self` to `drop`. A `close` that fails was not called.
+ *
+ * A loop without a base must have what is [required]. */
 struct loophost_loop_vtable {
     uint32_t struct_size;
     /* [any-thread] The last use: frees what is behind `self`. NULL: there is nothing to free. Was the loop not
@@ -367,9 +371,10 @@ struct loophost_loop_vtable {
     int (*cancel_op)(void *self, uint64_t id, struct loophost_error *error);
     /* [any-thread] 1 if `submit` knows the operation. */
     int (*supports)(void *self, uint32_t op_code);
-    /* [any-thread] Bits: LOOPHOST_CAN_READINESS and so on. */
+    /* [any-thread] Bits: LOOPHOST_CAN_READINESS and so on. They stay what they are when make_loop asks, which binds the
+     * loop to its thread if they have LOOPHOST_IS_THREAD_BOUND: only `close` comes from any other one then. */
     uint64_t (*capabilities)(void *self);
-    /* [any-thread] Writes its name, which ends with a zero, into `room` bytes. */
+    /* [any-thread] Writes its name, which ends with a zero, into `room` bytes. Asked for by make_loop, and kept. */
     void (*name)(void *self, char *buffer, size_t room);
     /* [any-thread] 1 and a figure, or 0 if it is not counted. */
     int (*stat)(void *self, uint32_t code, uint64_t *value);

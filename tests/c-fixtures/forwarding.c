@@ -34,7 +34,11 @@ static int remove_signal_handler(void *self, int32_t signum, ERROR) { return hos
 static int submit(void *self, const struct loophost_op *op, struct loophost_repeat_callback cb, uint64_t *id, ERROR) { return host->loops->submit(self, op, cb, id, error); }
 static int cancel_op(void *self, uint64_t id, ERROR) { return host->loops->cancel_op(self, id, error); }
 static int supports(void *self, uint32_t op) { return host->loops->supports(self, op); }
+#ifdef BOUND /* and keeps no thread rule itself */
+static uint64_t capabilities(void *self) { return host->loops->capabilities(self) | LOOPHOST_IS_THREAD_BOUND; }
+#else
 static uint64_t capabilities(void *self) { return host->loops->capabilities(self); }
+#endif
 static void loop_name(void *self, char *buffer, size_t room) { host->loops->name(self, buffer, room); }
 static int loop_stat(void *self, uint32_t code, uint64_t *value) { return host->loops->stat(self, code, value); }
 static int set_debug(void *self, int on, ERROR) { return host->loops->set_debug(self, on, error); }
