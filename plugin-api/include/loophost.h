@@ -374,8 +374,9 @@ struct loophost_loop_vtable {
     /* [any-thread] Bits: LOOPHOST_CAN_READINESS and so on. They stay what they are when make_loop asks, which binds the
      * loop to its thread if they have LOOPHOST_IS_THREAD_BOUND: only `close` comes from any other one then. */
     uint64_t (*capabilities)(void *self);
-    /* [any-thread] Writes its name, which ends with a zero, into `room` bytes. Asked for by make_loop, and kept. */
-    void (*name)(void *self, char *buffer, size_t room);
+    /* [any-thread] Writes its name, which ends with a zero, into `room` bytes, and returns how many it has without the
+     * zero, as snprintf: what does not fit is cut off. `room` may be 0. Asked for by make_loop, and kept. */
+    size_t (*name)(void *self, char *buffer, size_t room);
     /* [any-thread] 1 and a figure, or 0 if it is not counted. */
     int (*stat)(void *self, uint32_t code, uint64_t *value);
     /* [loop-thread] Whether slow callbacks are reported, and what is left at the end. */
@@ -415,8 +416,8 @@ struct loophost_watcher_vtable {
     int (*end_spawn)(void *self, uint64_t token, int64_t pid, struct loophost_error *error);
     /* [any-thread] [required] Drops all handlers. Twice is fine. */
     int (*close)(void *self, struct loophost_error *error);
-    /* [any-thread] As that of a loop. */
-    void (*name)(void *self, char *buffer, size_t room);
+    /* [any-thread] As that of a loop, but asked for whenever it is needed. */
+    size_t (*name)(void *self, char *buffer, size_t room);
     /* [any-thread] As that of a loop. */
     const void *(*extension)(void *self, const char *id);
 };
@@ -526,9 +527,9 @@ struct loophost_host {
     void (*drop_callback)(struct loophost_callback *callback);
     /* [any-thread] As drop_callback. */
     void (*drop_repeat_callback)(struct loophost_repeat_callback *callback);
-    /* [any-thread] What a callback of either kind is called, for messages: text that ends with a zero, in `room`
-     * bytes. A copy of the words will do, also when the callback is gone. */
-    void (*callback_name)(const uintptr_t words[4], char *buffer, size_t room);
+    /* [any-thread] What a callback of either kind is called, for messages: as the name of a loop. A copy of the words
+     * will do, also when the callback is gone. */
+    size_t (*callback_name)(const uintptr_t words[4], char *buffer, size_t room);
 
     /* [any-thread] 1 if a record of this level and target would be written. */
     int (*log_enabled)(uint32_t level, const char *target);

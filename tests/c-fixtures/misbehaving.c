@@ -96,9 +96,10 @@ static int lies_about_stat(void *self, uint32_t code, uint64_t *value) {
     return -1;
 }
 
-static void nameless(void *self, char *buffer, size_t room) {
+static size_t nameless(void *self, char *buffer, size_t room) {
     (void)self;
     memset(buffer, '\xff', room);
+    return SIZE_MAX;
 }
 
 /* A loop that has nothing any more when it is closed: each of these would abort. */
@@ -123,8 +124,8 @@ static uint64_t time_unless_freed(void *self) { return host->loops->time(unless_
 static int supports_unless_freed(void *self, uint32_t op) { return host->loops->supports(unless_freed(self), op); }
 static uint64_t capabilities_unless_freed(void *self) { return host->loops->capabilities(unless_freed(self)); }
 
-static void name_unless_freed(void *self, char *buffer, size_t room) {
-    if (unless_freed(self) != NULL) snprintf(buffer, room, "frees in close");
+static size_t name_unless_freed(void *self, char *buffer, size_t room) {
+    return unless_freed(self) != NULL ? (size_t)snprintf(buffer, room, "frees in close") : 0;
 }
 
 static int stat_unless_freed(void *self, uint32_t code, uint64_t *value) {
