@@ -658,9 +658,9 @@ static uint64_t capabilities(void *self) {
     return LOOPHOST_CAN_READINESS | LOOPHOST_CAN_SIGNALS;
 }
 
-static void name(void *self, char *buffer, size_t room) {
+static size_t name(void *self, char *buffer, size_t room) {
     (void)self;
-    snprintf(buffer, room, "SelectEventLoop");
+    return (size_t)snprintf(buffer, room, "SelectEventLoop");
 }
 
 static int stat_of(void *self, uint32_t code, uint64_t *value) {

@@ -27,10 +27,10 @@
  * one calls it or drops it, in the end. Four words of zero are none.
  *
  * Threads. [loop-thread]: the thread that runs the loop; while it is idle, one thread at a time. The host keeps that
- * rule for the loops of plugins: called elsewhere it answers WRONG_THREAD or BUSY by itself. [any-thread]: what it says,
- * several at once. Nothing is called with a lock held, and a plugin must not call the host, a callback, or the drop of one
- * while it holds a lock of its own or is in the middle of a change. In a child made by fork(2) the loops of the parent
- * answer FORKED, and nothing of them is called.
+ * rule for the loops of plugins, also for one that is bound to a thread: called elsewhere it answers WRONG_THREAD or BUSY
+ * by itself. [any-thread]: what it says, several at once. Nothing is called with a lock held, and a plugin must not call the
+ * host, a callback, or the drop of one while it holds a lock of its own or is in the middle of a change. In a child made by
+ * fork(2) the loops of the parent answer FORKED, and nothing of them is called.
  *
  * Text is UTF-8 and ends with a zero. Times are nanoseconds of CLOCK_MONOTONIC. No exception of C++ and no longjmp may
  * leave a function of a plugin.
@@ -52,11 +52,20 @@
     (*(const uint32_t *)(const void *)(it) >=                                                                        \
      (size_t)((const char *)&(it)->member - (const char *)(it)) + sizeof(it)->member)
 
+#if defined(_WIN32)
+#define LOOPHOST_VISIBLE __declspec(dllexport)
+#elif defined(__GNUC__)
+#define LOOPHOST_VISIBLE __attribute__((visibility("default"), used))
+#else
+#define LOOPHOST_VISIBLE
+#endif
+
+/* Before the definition of a symbol that the host looks for. */
 #ifdef __cplusplus
-#define LOOPHOST_EXPORT extern "C" __attribute__((visibility("default"), used))
+#define LOOPHOST_EXPORT extern "C" LOOPHOST_VISIBLE
 extern "C" {
 #else
-#define LOOPHOST_EXPORT __attribute__((visibility("default"), used))
+#define LOOPHOST_EXPORT LOOPHOST_VISIBLE
 #endif
 
 /* ---- Errors ---- */
@@ -119,7 +128,7 @@ struct loophost_key_value {
 /* What a descriptor is watched for, and what it is ready for. */
 enum { LOOPHOST_READ = 1, LOOPHOST_WRITE = 2 };
 
-/* How a child ended. Who has one filled sets its size first: struct loophost_child_exit exit = {sizeof exit}; */
+/* How a child ended. Who has one filled sets its size first: struct loophost_child_exit exit; exit.size = sizeof exit; */
 struct loophost_child_exit {
     uint32_t size;      /* of this struct; it may grow, and so may those below that begin with theirs */
     int32_t raw_status; /* as wait(2) has it */
@@ -139,6 +148,8 @@ struct loophost_exception_context {
 
 /* ---- Events and callbacks ---- */
 
+/* Kinds of events. A later minor may have others: a callback that is told of a kind which it does not know does nothing, and
+ * returns 0. */
 enum {
     LOOPHOST_EVENT_SOON = 0,
     LOOPHOST_EVENT_TIMER = 1,
@@ -171,7 +182,8 @@ struct loophost_callback {
     uintptr_t words[4];
 };
 
-/* To be called any number of times, by one thread at a time. Moved as above. */
+/* To be called any number of times, by one thread at a time and never from inside its own call: what it calls may come back
+ * to who holds it. Moved as above, but not while it is called. */
 struct loophost_repeat_callback {
     uintptr_t words[4];
 };
@@ -188,32 +200,65 @@ typedef void (*loophost_drop_fn)(void *data);
 
 /* ---- Completion ---- */
 
-/* Operations of `submit`; see OpCode of loophost-plugin-api. */
+/* Operations of `submit`. Each ends with one event whose result is what the system call of that name returns, or -errno;
+ * -ECANCELED if it was cancelled before it had an effect, or the thread that began it has ended. None blocks the loop,
+ * whether or not the descriptor would block. Two on the same descriptor and in the same direction have no order between
+ * them.
+ *
+ * New ones are new codes; an unknown code is NOT_SUPPORTED, and so is one that sets a field which it does not have. */
 enum {
+    /* Nothing; its event comes in a later turn. */
     LOOPHOST_OP_NOP = 0,
+    /* read(2) into `ptr` and `len`, at `offset`. Regular files, and any other offset than LOOPHOST_OP_CURRENT_POSITION, may
+     * be NOT_SUPPORTED. */
     LOOPHOST_OP_READ = 1,
+    /* write(2) of `ptr` and `len`, at `offset`, as READ. It may take less than a blocking write(2) does, and as there a
+     * closed peer is a SIGPIPE. */
     LOOPHOST_OP_WRITE = 2,
+    /* As READ, readv(2): `ptr` is an array of `len` loophost_iovec, 1024 at the most. */
     LOOPHOST_OP_READV = 3,
+    /* As WRITE, writev(2): `ptr` as for READV. */
     LOOPHOST_OP_WRITEV = 4,
+    /* recv(2) into `ptr` and `len`, with the flags in `arg32`. Those about waiting (MSG_DONTWAIT, MSG_WAITALL) are
+     * NOT_SUPPORTED. */
     LOOPHOST_OP_RECV = 5,
+    /* send(2) of `ptr` and `len`, with the flags in `arg32`; a closed peer is EPIPE, never a signal. */
     LOOPHOST_OP_SEND = 6,
+    /* As RECV, with the sender's address in `addr` (room for `addr_len` bytes); the event's `aux` is the length of the
+     * address. */
     LOOPHOST_OP_RECVFROM = 7,
+    /* As SEND, to the address in `addr` and `addr_len`. */
     LOOPHOST_OP_SENDTO = 8,
+    /* accept4(2): a descriptor, close-on-exec and non-blocking, which is the callback's. It is delivered also if the
+     * operation was cancelled or the loop closed meanwhile. `addr` and `addr_len` as for RECVFROM, or NULL; NULL with
+     * LOOPHOST_OP_MULTISHOT. */
     LOOPHOST_OP_ACCEPT = 9,
+    /* connect(2) to the address in `addr` and `addr_len`. */
     LOOPHOST_OP_CONNECT = 10,
+    /* Waits until the descriptor is ready for something of the LOOPHOST_READ and LOOPHOST_WRITE in `arg32`; the result is
+     * what for. With LOOPHOST_OP_MULTISHOT there is an event each time that it becomes ready, and perhaps more while it
+     * is. */
     LOOPHOST_OP_POLL = 11,
+    /* Waits until the process of a pidfd has exited, and leaves its status where it is; 0. */
     LOOPHOST_OP_WAIT_PROCESS = 12,
+    /* Waits until the loop's clock has reached `offset` nanoseconds; 0. */
     LOOPHOST_OP_TIMEOUT = 13,
+    /* close(2). */
     LOOPHOST_OP_CLOSE = 14
 };
 
+/* In `flags`: more than one event is wanted, until it is cancelled or fails; all but the last carry LOOPHOST_EVENT_MORE. For
+ * ACCEPT and POLL. */
 #define LOOPHOST_OP_MULTISHOT 1u
+/* As `offset` of a read or write: where the descriptor stands; the only one that streams have. */
 #define LOOPHOST_OP_CURRENT_POSITION UINT64_MAX
 
+/* One operation. Everything it points to stays alive inside the callback that it is submitted with; what it does not use is
+ * 0. */
 struct loophost_op {
     uint32_t code;
     uint32_t flags;    /* LOOPHOST_OP_MULTISHOT or 0; an unknown bit is NOT_SUPPORTED */
-    int64_t fd;        /* or -1 */
+    int64_t fd;        /* open until the final event, or -1; it may have several operations, readers and writers at once */
     void *ptr;         /* the buffer, or an array of loophost_iovec */
     uint64_t len;      /* bytes, or entries */
     void *addr;        /* a sockaddr_storage */
@@ -234,20 +279,24 @@ struct loophost_loop;
 struct loophost_watcher;
 struct loophost_policy;
 
-/* What a loop can do, as bits. */
+/* What a loop can do and is, as bits. */
 #define LOOPHOST_CAN_READINESS UINT64_C(1)     /* readers, writers, streams */
 #define LOOPHOST_CAN_COMPLETION UINT64_C(2)    /* submit */
 #define LOOPHOST_CAN_SIGNALS UINT64_C(4)       /* signal handlers */
 #define LOOPHOST_CAN_EMBEDDABLE UINT64_C(8)    /* poll_handle and next_deadline */
-#define LOOPHOST_CAN_THREAD_BOUND UINT64_C(16) /* it stays in the thread of its first run, also when idle */
+#define LOOPHOST_IS_THREAD_BOUND UINT64_C(16)  /* it stays in the thread of its first run, also when idle */
 
 /* Figures of a loop. */
 enum { LOOPHOST_STAT_TURNS = 0, LOOPHOST_STAT_CALLBACKS = 1, LOOPHOST_STAT_WAKEUPS = 2 };
 
 /* The methods of an event loop. `self` is the plugin's own pointer; in the host's table, a handle.
  *
- * Once `close` was called the host answers LOOP_CLOSED for all but drop, close, is_running, is_closed, time, name and
- * stat by itself. A loop without a base must have what is [required]. */
+ * Once `close` was called nothing but `drop` is, and in a child made by fork(2) not even that. The host answers by itself:
+ * LOOP_CLOSED or FORKED; where there is no error, whether it runs and is closed, the time and the name; 0 for supports,
+ * capabilities and stat, and NULL for an extension. What is [any-thread] may still be under way in another thread, so
+ * `close` leaves the memory behind `self` to `drop`. A `close` that fails was not called.
+ *
+ * A loop without a base must have what is [required]. */
 struct loophost_loop_vtable {
     uint32_t struct_size;
     /* [any-thread] The last use: frees what is behind `self`. NULL: there is nothing to free. Was the loop not
@@ -263,8 +312,10 @@ struct loophost_loop_vtable {
     /* [any-thread] [required] Ends the run after the turn that is under way; before a run, that one ends after
      * one turn. */
     int (*stop)(void *self, struct loophost_error *error);
-    /* [loop-thread] [required] Drops what is pending. The host does not call it while the loop runs, nor again once
-     * it has worked. */
+    /* [loop-thread] [required] Drops the calls that are pending, uncalled. Operations are cancelled and waited for,
+     * a second at the most: first come their final events, then the drops of their callbacks. What the system has not
+     * finished by then is leaked, callback and all, for it may still write there. The host does not call it while the
+     * loop runs, nor again once it has worked. */
     int (*close)(void *self, struct loophost_error *error);
     /* [any-thread] 1 or 0. NULL without a base: the host knows. */
     int (*is_running)(void *self);
@@ -309,18 +360,23 @@ struct loophost_loop_vtable {
                               struct loophost_error *error);
     /* [loop-thread] 1 if there was one. */
     int (*remove_signal_handler)(void *self, int32_t signum, struct loophost_error *error);
-    /* [loop-thread] 0: exactly one final event, never from inside `submit`. What `op` points to lives inside the
-     * callback, which is neither called nor dropped before the kernel is done with it. */
+    /* [loop-thread] 0: exactly one final event, never from inside `submit`; -1: the callback was dropped and nothing has
+     * begun. What `op` points to lives inside the callback, which is not dropped before the system is done with it; `op`
+     * itself is lent for the call. NOT_SUPPORTED for an operation, a flag, a field or a kind of file that the loop does
+     * not have. */
     int (*submit)(void *self, const struct loophost_op *op, struct loophost_repeat_callback callback, uint64_t *id,
                   struct loophost_error *error);
-    /* [loop-thread] A request; the final event comes all the same. */
+    /* [loop-thread] A request: the final event comes all the same, and may be a success. 0 if there is no such operation,
+     * or it has ended. */
     int (*cancel_op)(void *self, uint64_t id, struct loophost_error *error);
     /* [any-thread] 1 if `submit` knows the operation. */
     int (*supports)(void *self, uint32_t op_code);
-    /* [any-thread] Bits: LOOPHOST_CAN_READINESS and so on. */
+    /* [any-thread] Bits: LOOPHOST_CAN_READINESS and so on. They stay what they are when make_loop asks, which binds the
+     * loop to its thread if they have LOOPHOST_IS_THREAD_BOUND: only `close` comes from any other one then. */
     uint64_t (*capabilities)(void *self);
-    /* [any-thread] Writes its name, which ends with a zero, into `room` bytes. */
-    void (*name)(void *self, char *buffer, size_t room);
+    /* [any-thread] Writes its name, which ends with a zero, into `room` bytes, and returns how many it has without the
+     * zero, as snprintf: what does not fit is cut off. `room` may be 0. Asked for by make_loop, and kept. */
+    size_t (*name)(void *self, char *buffer, size_t room);
     /* [any-thread] 1 and a figure, or 0 if it is not counted. */
     int (*stat)(void *self, uint32_t code, uint64_t *value);
     /* [loop-thread] Whether slow callbacks are reported, and what is left at the end. */
@@ -360,8 +416,8 @@ struct loophost_watcher_vtable {
     int (*end_spawn)(void *self, uint64_t token, int64_t pid, struct loophost_error *error);
     /* [any-thread] [required] Drops all handlers. Twice is fine. */
     int (*close)(void *self, struct loophost_error *error);
-    /* [any-thread] As that of a loop. */
-    void (*name)(void *self, char *buffer, size_t room);
+    /* [any-thread] As that of a loop, but asked for whenever it is needed. */
+    size_t (*name)(void *self, char *buffer, size_t room);
     /* [any-thread] As that of a loop. */
     const void *(*extension)(void *self, const char *id);
 };
@@ -463,16 +519,17 @@ struct loophost_host {
     /* [any-thread] Calls it; afterwards it is none. A second time, none, or an event without its data:
      * INVALID_ARGUMENT. */
     int (*call)(struct loophost_callback *callback, const struct loophost_event *event, struct loophost_error *error);
-    /* [any-thread] Calls it; it stays. */
+    /* [any-thread] Calls it; it stays, and stays where it is until the call returns. Never from inside its own call,
+     * nor from two threads at once, which nobody notices. */
     int (*call_repeat)(struct loophost_repeat_callback *callback, const struct loophost_event *event,
                        struct loophost_error *error);
     /* [any-thread] Drop it without a call; afterwards it is none. None is fine. */
     void (*drop_callback)(struct loophost_callback *callback);
     /* [any-thread] As drop_callback. */
     void (*drop_repeat_callback)(struct loophost_repeat_callback *callback);
-    /* [any-thread] What a callback of either kind is called, for messages: text that ends with a zero, in `room`
-     * bytes. A copy of the words will do, also when the callback is gone. */
-    void (*callback_name)(const uintptr_t words[4], char *buffer, size_t room);
+    /* [any-thread] What a callback of either kind is called, for messages: as the name of a loop. A copy of the words
+     * will do, also when the callback is gone. */
+    size_t (*callback_name)(const uintptr_t words[4], char *buffer, size_t room);
 
     /* [any-thread] 1 if a record of this level and target would be written. */
     int (*log_enabled)(uint32_t level, const char *target);
@@ -509,12 +566,13 @@ struct loophost_host {
     const void *(*extension)(const char *id);
 };
 
-/* The event for a child handler, of what `reap` has answered. The host fills in its result. */
+/* The event for a child handler, of what `reap` has answered but LOOPHOST_REAP_STILL_ALIVE, which is no end. The status is
+ * lost unless it says otherwise, also with an answer of a later minor. The host fills in the result. */
 static inline struct loophost_event loophost_child_event(int64_t pid, const struct loophost_child_exit *status,
                                                          int reaped) {
     struct loophost_event event = {LOOPHOST_EVENT_CHILD, 0, 0, (uint64_t)pid, status};
     if (reaped == LOOPHOST_REAP_RECOVERED) event.flags = LOOPHOST_EVENT_RECOVERED;
-    if (reaped == LOOPHOST_REAP_NOT_OURS || reaped == LOOPHOST_REAP_LOST) event.flags = LOOPHOST_EVENT_STATUS_LOST;
+    else if (reaped != LOOPHOST_REAP_EXITED) event.flags = LOOPHOST_EVENT_STATUS_LOST;
     return event;
 }
 

@@ -30,8 +30,8 @@ use crate::{
 /// An error or panic in a callback goes to the exception handler and the loop goes on.
 ///
 /// # Errors
-/// After [`close`](Self::close) every method but `close`, the `is_` methods, `name`, `time` and `stat` answers
-/// `LoopClosed`.
+/// After [`close`](Self::close) every method answers `LoopClosed`, but for `close`, the `is_` methods, `name`, `time`, `stat`
+/// and `base`. Those that have no error to give have nothing: `capabilities` 0, `supports` false, `extension` null.
 pub trait EventLoop: Send + Sync + 'static {
     /// Runs until [`stop`](Self::stop) (asyncio: `run_forever`). `this` is the outermost object: the loop announces
     /// it with [`host::enter_running`](crate::host::enter_running). Loop's thread.

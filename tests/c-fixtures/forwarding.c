@@ -34,8 +34,12 @@ static int remove_signal_handler(void *self, int32_t signum, ERROR) { return hos
 static int submit(void *self, const struct loophost_op *op, struct loophost_repeat_callback cb, uint64_t *id, ERROR) { return host->loops->submit(self, op, cb, id, error); }
 static int cancel_op(void *self, uint64_t id, ERROR) { return host->loops->cancel_op(self, id, error); }
 static int supports(void *self, uint32_t op) { return host->loops->supports(self, op); }
+#ifdef BOUND /* and keeps no thread rule itself */
+static uint64_t capabilities(void *self) { return host->loops->capabilities(self) | LOOPHOST_IS_THREAD_BOUND; }
+#else
 static uint64_t capabilities(void *self) { return host->loops->capabilities(self); }
-static void loop_name(void *self, char *buffer, size_t room) { host->loops->name(self, buffer, room); }
+#endif
+static size_t loop_name(void *self, char *buffer, size_t room) { return host->loops->name(self, buffer, room); }
 static int loop_stat(void *self, uint32_t code, uint64_t *value) { return host->loops->stat(self, code, value); }
 static int set_debug(void *self, int on, ERROR) { return host->loops->set_debug(self, on, error); }
 static int set_exception_handler(void *self, struct loophost_repeat_callback cb, ERROR) { return host->loops->set_exception_handler(self, cb, error); }
@@ -60,7 +64,7 @@ static int is_active(void *self) { return host->watchers->is_active(self); }
 static int begin_spawn(void *self, uint64_t *token, ERROR) { return host->watchers->begin_spawn(self, token, error); }
 static int end_spawn(void *self, uint64_t token, int64_t pid, ERROR) { return host->watchers->end_spawn(self, token, pid, error); }
 static int watcher_close(void *self, ERROR) { return host->watchers->close(self, error); }
-static void watcher_name(void *self, char *buffer, size_t room) { host->watchers->name(self, buffer, room); }
+static size_t watcher_name(void *self, char *buffer, size_t room) { return host->watchers->name(self, buffer, room); }
 static const void *watcher_extension(void *self, const char *id) { return host->watchers->extension(self, id); }
 
 static const struct loophost_watcher_vtable watcher_vtable = {

@@ -96,9 +96,44 @@ static int lies_about_stat(void *self, uint32_t code, uint64_t *value) {
     return -1;
 }
 
-static void nameless(void *self, char *buffer, size_t room) {
+static size_t nameless(void *self, char *buffer, size_t room) {
     (void)self;
     memset(buffer, '\xff', room);
+    return SIZE_MAX;
+}
+
+/* A loop that has nothing any more when it is closed: each of these would abort. */
+static struct loophost_loop *unless_freed(void *self) {
+    struct loophost_loop **kept = self;
+    if (*kept == NULL) abort();
+    return *kept;
+}
+
+static int free_in_close(void *self, ERROR) {
+    struct loophost_loop *base = unless_freed(self);
+    int result = host->loops->close(base, error);
+    host->free_loop(base);
+    *(struct loophost_loop **)self = NULL;
+    return result;
+}
+
+static int stop_unless_freed(void *self, ERROR) { return host->loops->stop(unless_freed(self), error); }
+static int is_running_unless_freed(void *self) { return host->loops->is_running(unless_freed(self)); }
+static int is_closed_unless_freed(void *self) { return host->loops->is_closed(unless_freed(self)); }
+static uint64_t time_unless_freed(void *self) { return host->loops->time(unless_freed(self)); }
+static int supports_unless_freed(void *self, uint32_t op) { return host->loops->supports(unless_freed(self), op); }
+static uint64_t capabilities_unless_freed(void *self) { return host->loops->capabilities(unless_freed(self)); }
+
+static size_t name_unless_freed(void *self, char *buffer, size_t room) {
+    return unless_freed(self) != NULL ? (size_t)snprintf(buffer, room, "frees in close") : 0;
+}
+
+static int stat_unless_freed(void *self, uint32_t code, uint64_t *value) {
+    return host->loops->stat(unless_freed(self), code, value);
+}
+
+static const void *extension_unless_freed(void *self, const char *id) {
+    return host->loops->extension(unless_freed(self), id);
 }
 
 static void drop_base(void *self) { host->free_loop(self); }
@@ -125,6 +160,19 @@ static int new_event_loop(void *self, struct loophost_policy *outermost, struct 
     if (IS("no-such-loop")) return host->new_loop("caf\xe9", NULL, 0, out, error);
     if (IS("no-name")) return host->new_loop(NULL, NULL, 0, out, error);
     if (host->new_loop("selector", NULL, 0, &base, error) < 0) return -1;
+    if (IS("frees-in-close")) {
+        struct loophost_loop **kept = malloc(sizeof *kept);
+        if (kept == NULL) abort();
+        *kept = host->clone_loop(base);
+        table.drop = free, table.close = free_in_close, table.stop = stop_unless_freed;
+        table.is_running = is_running_unless_freed, table.is_closed = is_closed_unless_freed;
+        table.time = time_unless_freed, table.supports = supports_unless_freed;
+        table.capabilities = capabilities_unless_freed, table.name = name_unless_freed;
+        table.stat = stat_unless_freed, table.extension = extension_unless_freed;
+        int result = host->make_loop(&table, kept, base, out, error);
+        host->free_loop(base);
+        return result;
+    }
     wrapper = IS("calls-twice") ? twice : IS("calls-elsewhere") ? elsewhere : told_nothing;
     if (IS("calls-none")) table.call_soon = call_soon_without;
     else if (IS("silent-stop")) table.stop = fails_silently;
@@ -232,6 +280,7 @@ LOOPHOST_PLUGIN("name=c-misbehaving\nversion=0.1.0\nsummary=breaks the rules\n"
     OFFER("policy", "silent-stop")
     OFFER("policy", "endless-stop")
     OFFER("policy", "odd")
+    OFFER("policy", "frees-in-close")
     OFFER("watcher", "null-watcher")
     OFFER("watcher", "lacks-add")
     OFFER("watcher", "tells-nothing")

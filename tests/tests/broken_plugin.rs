@@ -12,7 +12,7 @@ use loophost_tests::{Ended, Plugins, loophost, run};
 use serde_json::Value;
 
 /// The offer, its fault, the case that finds it, how that ends, and a part of what it says.
-const FAULTS: [(&str, &str, &str, &str, &str); 110] = [
+const FAULTS: [(&str, &str, &str, &str, &str); 112] = [
     ("policy", "hangs", "plugin/constructor-works", "timed out", "did not end"),
     ("policy", "exits", "plugin/constructor-works", "crashed", "ended the process with status 0"),
     ("policy", "changes-folder", "plugin/constructor-keeps-folder", "failed", "the working folder: expected"),
@@ -138,6 +138,8 @@ const FAULTS: [(&str, &str, &str, &str, &str); 110] = [
     ("policy", "keeps-signal-handlers", "loop/signal-removed", "failed", "remove_signal_handler again"),
     ("policy", "no-debug-mode", "loop/debug-mode", "failed", "there is no debug mode"),
     ("policy", "claims-nothing", "loop/capabilities-are-honest", "failed", "READINESS, which is not named"),
+    ("policy", "claims-when-closed", "loop/closed-refuses", "failed", "capabilities of a closed loop"),
+    ("policy", "claims-a-thread", "loop/bound-to-its-thread", "failed", "call_soon elsewhere"),
     ("policy", "nameless", "loop/has-name", "failed", "the name is"),
     ("policy", "any-extension", "loop/unknown-is-refused", "failed", "an extension that there is not"),
     ("watcher", "wrong-status", "watcher/exit-status", "failed", "expected returncode 0, got 9"),

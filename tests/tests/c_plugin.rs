@@ -8,7 +8,7 @@ use std::{
 };
 
 use loophost::{
-    Callback, ErrorCode, LoopHandle, Options, PolicyHandle, RepeatCallback, Stat,
+    Callback, ErrorCode, LoopHandle, OpCode, Options, PolicyHandle, RepeatCallback, Stat,
     plugin::{self, Plugin},
     policy::DefaultEventLoopPolicy,
 };
@@ -165,6 +165,34 @@ fn a_loop_that_is_given_through_c_is_the_same_object() {
     assert!(policy.get_event_loop().unwrap().same(&event_loop));
     policy.set_event_loop(None).unwrap();
     event_loop.close().unwrap();
+}
+
+/// The default's loop says nothing, so it is the host that keeps other threads out.
+#[test]
+fn a_loop_that_is_bound_stays_in_its_thread() {
+    let Some(file) = c_plugin("tests/c-fixtures/forwarding.c", "bound", &["BOUND"]) else { return };
+    let plugins = Plugins::of(&[]);
+    let file = plugins.add(Some(file)).unwrap();
+    let ended =
+        run(loophost(["plugin", "check", file.to_str().unwrap(), "--only", "loop/bound-to-its-thread"]));
+    assert!(ended.status.success() && ended.stdout.contains("1 passed"), "{ended:?}");
+}
+
+/// The one in the fixture frees what it has in `close`, and would notice.
+#[test]
+fn a_closed_loop_is_not_called_any_more() {
+    let Some(file) = misbehaving() else { return };
+    let plugin = plugin::load(&file, &trust()).unwrap();
+    let event_loop = policy(plugin, "frees-in-close").new_event_loop().unwrap();
+    let capabilities = event_loop.capabilities();
+    assert_ne!((capabilities, event_loop.stat(Stat::TURNS)), (0, None));
+    event_loop.close().unwrap();
+    event_loop.close().unwrap();
+    assert!(event_loop.is_closed() && !event_loop.is_running() && event_loop.time() > 0);
+    assert_eq!((event_loop.capabilities(), event_loop.stat(Stat::TURNS)), (0, None));
+    assert!(!event_loop.supports(OpCode::NOP) && event_loop.extension("loophost.none/1").is_null());
+    assert_eq!(event_loop.name(), "frees in close");
+    assert_eq!(event_loop.stop().unwrap_err().code(), ErrorCode::LOOP_CLOSED);
 }
 
 #[test]

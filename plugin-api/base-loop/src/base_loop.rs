@@ -446,10 +446,13 @@ impl<B: Backend> EventLoop for BaseLoop<B> {
     }
 
     fn supports(&self, op: OpCode) -> bool {
-        op.0 < u64::BITS && self.operations & 1 << op.0 != 0
+        op.0 < u64::BITS && self.operations & 1 << op.0 != 0 && !self.inbox.is_closed()
     }
 
     fn capabilities(&self) -> u64 {
+        if self.inbox.is_closed() {
+            return 0;
+        }
         let has = |is: bool, capability| if is { capability } else { 0 };
         Capabilities::READINESS
             | Capabilities::COMPLETION

@@ -293,6 +293,9 @@ impl EventLoop for UvEventLoop {
     }
 
     fn capabilities(&self) -> u64 {
+        if self.inbox.is_closed() {
+            return 0;
+        }
         Capabilities::READINESS | Capabilities::SIGNALS | Capabilities::EMBEDDABLE
     }
 

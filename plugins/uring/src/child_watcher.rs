@@ -235,6 +235,9 @@ fn check_pid(pid: i64) -> Result<(), Error> {
 
 /// Refuses a loop that cannot wait for a process.
 fn check(event_loop: &LoopHandle) -> Result<(), Error> {
+    if event_loop.is_closed() {
+        return Err(Error::loop_closed());
+    }
     if event_loop.supports(OpCode::WAIT_PROCESS) {
         return Ok(());
     }

@@ -165,7 +165,7 @@ table! { LoopTable = "loophost_loop_vtable", in 1.0 up to extension {
     cancel_op: fn(*mut c_void, u64, *mut CError) -> c_int;
     supports: fn(*mut c_void, u32) -> c_int;
     capabilities: fn(*mut c_void) -> u64;
-    name: fn(*mut c_void, *mut c_char, usize);
+    name: fn(*mut c_void, *mut c_char, usize) -> usize;
     stat: fn(*mut c_void, u32, *mut u64) -> c_int;
     set_debug: fn(*mut c_void, c_int, *mut CError) -> c_int;
     set_exception_handler: fn(*mut c_void, CRepeatCallback, *mut CError) -> c_int;
@@ -182,7 +182,7 @@ table! { WatcherTable = "loophost_watcher_vtable", in 1.0 up to extension {
     begin_spawn: fn(*mut c_void, *mut u64, *mut CError) -> c_int;
     end_spawn: fn(*mut c_void, u64, i64, *mut CError) -> c_int;
     close: fn(*mut c_void, *mut CError) -> c_int;
-    name: fn(*mut c_void, *mut c_char, usize);
+    name: fn(*mut c_void, *mut c_char, usize) -> usize;
     extension: fn(*mut c_void, *const c_char) -> *const c_void;
 }}
 
@@ -250,7 +250,7 @@ functions! {
     call_repeat: fn(*mut CRepeatCallback, *const CEvent, *mut CError) -> c_int;
     drop_callback: fn(*mut CCallback);
     drop_repeat_callback: fn(*mut CRepeatCallback);
-    callback_name: fn(*const CCallback, *mut c_char, usize);
+    callback_name: fn(*const CCallback, *mut c_char, usize) -> usize;
     log_enabled: fn(u32, *const c_char) -> c_int;
     log: fn(*const CLogRecord);
     forked: fn() -> c_int;

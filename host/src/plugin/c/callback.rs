@@ -196,13 +196,17 @@ pub(super) unsafe extern "C" fn drop_repeat_callback(callback: *mut CRepeatCallb
 }
 
 /// For callbacks of either kind: they differ in how often they are called, and not in how they are laid out.
-pub(super) unsafe extern "C" fn callback_name(callback: *const CCallback, buffer: *mut c_char, room: usize) {
+pub(super) unsafe extern "C" fn callback_name(
+    callback: *const CCallback,
+    buffer: *mut c_char,
+    room: usize,
+) -> usize {
     // SAFETY: as for `call`; the name needs the last word only, whatever has become of the rest. The buffer has that room.
-    guarded((), || unsafe {
+    guarded(0, || unsafe {
         let name =
             Words::find(callback).map_or_else(|| "?".into(), |callback| (*callback).name().to_string());
-        text::write(&name, buffer, room);
-    });
+        text::write(&name, buffer, room)
+    })
 }
 
 /// Shows an event to a plugin.

@@ -189,11 +189,11 @@ unsafe extern "C" fn is_active(handle: *mut c_void) -> c_int {
     guarded(false, || handle.is_some_and(WatcherHandle::is_active)).into()
 }
 
-unsafe extern "C" fn name(handle: *mut c_void, buffer: *mut c_char, room: usize) {
+unsafe extern "C" fn name(handle: *mut c_void, buffer: *mut c_char, room: usize) -> usize {
     // SAFETY: as above; the buffer has that room.
     unsafe {
         let handle = handle.cast::<WatcherHandle>().as_ref();
-        text::write(&guarded("?".into(), || handle.map_or("?".into(), WatcherHandle::name)), buffer, room);
+        text::write(&guarded("?".into(), || handle.map_or("?".into(), WatcherHandle::name)), buffer, room)
     }
 }
 

@@ -8,9 +8,10 @@ use std::{
 };
 
 use loophost_plugin_api::{
-    Callback, Error, ErrorCode, EventLoop, Fd, HandleId, Hold, Interest, KeyValue, LoopCell, LoopHandle, Op,
-    OpCode, RepeatCallback, Stat, host,
+    Callback, Capabilities, Error, ErrorCode, EventLoop, Fd, HandleId, Hold, Interest, KeyValue, LoopCell,
+    LoopHandle, Op, OpCode, RepeatCallback, Stat, host,
 };
+use nix::time::{ClockId, clock_gettime};
 
 use super::{
     abi::LoopTable,
@@ -24,6 +25,8 @@ pub(super) struct CLoop {
     table: LoopTable,
     data: *mut c_void,
     base: Option<LoopHandle>,
+    /// What the plugin has called it: asked for once, so that it has a name also when the plugin is not called any more.
+    name: Option<String>,
     /// Whose turn it is to use `data`.
     cell: LoopCell<()>,
     closed: AtomicBool,
@@ -55,9 +58,14 @@ impl CLoop {
                 ],
             )?;
         }
-        let born_in_fork = host::forked();
-        let closed = AtomicBool::new(false);
-        Ok(Self { table, data, base, cell: LoopCell::new(()), closed, born_in_fork })
+        // SAFETY: the table is that of `data`; the buffer has that room.
+        let name = table.name.map(|name| text::named(|buffer, room| unsafe { name(data, buffer, room) }));
+        let (closed, born_in_fork) = (AtomicBool::new(false), host::forked());
+        let mut this = Self { table, data, base, name, cell: LoopCell::new(()), closed, born_in_fork };
+        if this.capabilities() & Capabilities::THREAD_BOUND != 0 {
+            this.cell = LoopCell::bound_to_runner(());
+        }
+        Ok(this)
     }
 
     /// For what the loop's thread may do: no other one comes in between.
@@ -79,6 +87,11 @@ impl CLoop {
             ErrorCode::FORKED,
             format!("{} belongs to the parent of this forked process: make a new loop here", self.name()),
         ))
+    }
+
+    /// Whether the plugin may be called, for methods that cannot say why not.
+    fn is_open(&self) -> bool {
+        !self.closed.load(SeqCst) && self.is_ours()
     }
 
     /// Whether it was not made by the parent of this forked process.
@@ -117,7 +130,8 @@ impl EventLoop for CLoop {
                 "a running event loop cannot be closed: stop it first",
             ));
         }
-        let _hold = self.cell.hold()?;
+        // Also of a loop that is bound to another thread: that one may be gone.
+        let _hold = self.cell.hold_anywhere()?;
         // What is dropped meanwhile finds it closed.
         if self.closed.swap(true, SeqCst) || !self.is_ours() {
             return Ok(());
@@ -133,6 +147,7 @@ impl EventLoop for CLoop {
 
     fn is_running(&self) -> bool {
         match (self.table.is_running, &self.base) {
+            _ if !self.is_open() => self.cell.is_running(),
             // SAFETY: the table is that of `data`.
             (Some(function), _) => unsafe { function(self.data) != 0 },
             (None, Some(base)) => base.is_running(),
@@ -142,6 +157,7 @@ impl EventLoop for CLoop {
 
     fn is_closed(&self) -> bool {
         match (self.table.is_closed, &self.base) {
+            _ if !self.is_open() => self.closed.load(SeqCst),
             // SAFETY: the table is that of `data`.
             (Some(function), _) => unsafe { function(self.data) != 0 },
             (None, Some(base)) => base.is_closed(),
@@ -189,6 +205,7 @@ impl EventLoop for CLoop {
 
     fn time(&self) -> u64 {
         match (self.table.time, &self.base) {
+            _ if !self.is_open() => now(),
             // SAFETY: the table is that of `data`.
             (Some(function), _) => unsafe { function(self.data) },
             (None, base) => base.as_ref().map_or(0, LoopHandle::time),
@@ -197,6 +214,7 @@ impl EventLoop for CLoop {
 
     fn supports(&self, op: OpCode) -> bool {
         match (self.table.supports, &self.base) {
+            _ if !self.is_open() => false,
             // SAFETY: the table is that of `data`.
             (Some(function), _) => unsafe { function(self.data, op.0) != 0 },
             (None, base) => base.as_ref().is_some_and(|base| base.supports(op)),
@@ -205,6 +223,7 @@ impl EventLoop for CLoop {
 
     fn capabilities(&self) -> u64 {
         match (self.table.capabilities, &self.base) {
+            _ if !self.is_open() => 0,
             // SAFETY: the table is that of `data`.
             (Some(function), _) => unsafe { function(self.data) },
             (None, base) => base.as_ref().map_or(0, LoopHandle::capabilities),
@@ -212,9 +231,8 @@ impl EventLoop for CLoop {
     }
 
     fn name(&self) -> String {
-        match (self.table.name, &self.base) {
-            // SAFETY: the table is that of `data`; the buffer has that room.
-            (Some(function), _) => text::named(|buffer, room| unsafe { function(self.data, buffer, room) }),
+        match (&self.name, &self.base) {
+            (Some(name), _) => name.clone(),
             (None, Some(base)) => base.name(),
             (None, None) => "event loop".into(),
         }
@@ -222,6 +240,9 @@ impl EventLoop for CLoop {
 
     fn stat(&self, stat: Stat) -> Option<u64> {
         let Some(function) = self.table.stat else { return self.base.as_ref()?.stat(stat) };
+        if !self.is_open() {
+            return None;
+        }
         let mut value = 0;
         // SAFETY: the table is that of `data`.
         (unsafe { function(self.data, stat.0, &raw mut value) } > 0).then_some(value)
@@ -261,11 +282,19 @@ impl EventLoop for CLoop {
 
     fn extension(&self, id: &str) -> *const c_void {
         match (self.table.extension, &self.base) {
+            _ if !self.is_open() => ptr::null(),
             // SAFETY: the table is that of `data`.
             (Some(function), _) => unsafe { function(self.data, text::to_c(id).as_ptr()) },
             (None, base) => base.as_ref().map_or(ptr::null(), |base| base.extension(id)),
         }
     }
+}
+
+/// The clock of every loop, for one whose plugin is not called any more.
+fn now() -> u64 {
+    // clock_gettime(2) with CLOCK_MONOTONIC cannot fail on any system that this builds on.
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("CLOCK_MONOTONIC exists");
+    time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
 }
 
 impl Drop for CLoop {

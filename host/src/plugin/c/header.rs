@@ -83,7 +83,7 @@ fn numbers() -> Vec<(&'static str, u64)> {
         ("CAN_COMPLETION", Capabilities::COMPLETION),
         ("CAN_SIGNALS", Capabilities::SIGNALS),
         ("CAN_EMBEDDABLE", Capabilities::EMBEDDABLE),
-        ("CAN_THREAD_BOUND", Capabilities::THREAD_BOUND),
+        ("IS_THREAD_BOUND", Capabilities::THREAD_BOUND),
         ("OP_CURRENT_POSITION", Op::CURRENT_POSITION),
         ("REAP_EXITED", reaped[0]),
         ("REAP_STILL_ALIVE", reaped[1]),
@@ -159,6 +159,41 @@ fn the_header_is_c11_and_describes_this_host() {
 #[test]
 fn the_header_is_cpp17_and_describes_this_host() {
     compile("c++", &["-x", "c++", "-std=c++17"], "static_assert", &(assertions() + PLUGIN));
+}
+
+/// With the word that Windows has for a symbol that others may see.
+#[test]
+fn the_header_exports_for_windows() {
+    let windows = ["-D_WIN32", "-D__declspec(it)=AS_##it", "-DAS_dllexport=__attribute__((used))"];
+    compile("cc", &[&["-x", "c", "-std=c11"][..], &windows].concat(), "_Static_assert", PLUGIN);
+    compile("c++", &[&["-x", "c++", "-std=c++17"][..], &windows].concat(), "static_assert", PLUGIN);
+}
+
+/// A status that the host does not have is lost, whatever a later host calls that; as in Rust.
+#[test]
+fn a_child_event_says_what_reap_has_answered() {
+    let Some(compiler) = loophost_tests::require("cc") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (source, program) = (folder.path().join("events.c"), folder.path().join("events"));
+    let text = r#"
+        #include "loophost.h"
+        int main(void) {
+            struct loophost_child_exit exit;
+            exit.size = sizeof exit;
+            for (int reaped = 0; reaped < 7; reaped++) printf("%u ", loophost_child_event(7, &exit, reaped).flags);
+        }
+    "#;
+    std::fs::write(&source, text).unwrap();
+    let mut compile = Command::new(compiler);
+    compile.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-I"]);
+    compile.arg(loophost_tests::workspace().join("plugin-api/include")).arg("-o").arg(&program).arg(source);
+    assert!(compile.status().unwrap().success());
+    let output = Command::new(program).output().unwrap();
+    let lost = Event::STATUS_LOST;
+    // EXITED, STILL_ALIVE, NOT_OURS, LOST, RECOVERED, and two that there are not.
+    let expected =
+        [0, lost, lost, lost, Event::RECOVERED, lost, lost].map(|flags| format!("{flags} ")).concat();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
 }
 
 /// What a plugin in C reads as none is what the host takes for none.

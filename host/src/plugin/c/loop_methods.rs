@@ -196,7 +196,7 @@ unsafe extern "C" fn capabilities(handle: *mut c_void) -> u64 {
     unsafe { look(handle, 0, LoopHandle::capabilities) }
 }
 
-unsafe extern "C" fn name(handle: *mut c_void, buffer: *mut c_char, room: usize) {
+unsafe extern "C" fn name(handle: *mut c_void, buffer: *mut c_char, room: usize) -> usize {
     // SAFETY: as above; the buffer has that room.
     unsafe { text::write(&look(handle, "?".into(), LoopHandle::name), buffer, room) }
 }

@@ -50,11 +50,11 @@ pub(super) fn cut(text: &str, buffer: &mut [u8]) {
     buffer[end] = 0;
 }
 
-/// As [`cut`], into a buffer of a plugin.
+/// As [`cut`], into a buffer of a plugin; how many bytes the text has without the zero, as snprintf(3).
 ///
 /// # Safety
 /// `buffer` is null or has `room` bytes that may be written.
-pub(super) unsafe fn write(text: &str, buffer: *mut c_char, room: usize) {
+pub(super) unsafe fn write(text: &str, buffer: *mut c_char, room: usize) -> usize {
     if !buffer.is_null() && room > 0 {
         // SAFETY: the caller's guarantee; whatever lies there is made bytes of first.
         let buffer = unsafe {
@@ -63,12 +63,20 @@ pub(super) unsafe fn write(text: &str, buffer: *mut c_char, room: usize) {
         };
         cut(text, buffer);
     }
+    text.split('\0').next().map_or(0, str::len)
 }
 
-/// The name that a plugin writes into a buffer.
-pub(super) fn named(write: impl FnOnce(*mut c_char, usize)) -> String {
-    let mut buffer = [0; 256];
-    write(buffer.as_mut_ptr().cast(), buffer.len());
+/// No name is longer: what says so is cut.
+const LONGEST_NAME: usize = 4096;
+
+/// The name that a plugin writes into a buffer, of which it says how long it is.
+pub(super) fn named(write: impl Fn(*mut c_char, usize) -> usize) -> String {
+    let mut buffer = vec![0; 256];
+    let len = write(buffer.as_mut_ptr().cast(), buffer.len());
+    if len >= buffer.len() {
+        buffer = vec![0; len.min(LONGEST_NAME) + 1];
+        write(buffer.as_mut_ptr().cast(), buffer.len());
+    }
     match &*read(&buffer) {
         "" => "?".into(),
         name => name.into(),
@@ -138,6 +146,20 @@ mod tests {
         cut("grüß", &mut buffer);
         assert_eq!(read(&buffer), "grü", "the last character does not fit");
         cut("", &mut buffer[..0]);
+    }
+
+    #[test]
+    fn a_name_is_asked_for_with_the_room_that_it_needs() {
+        // SAFETY: `named` gives a buffer that has that room.
+        let name = |text: &str| named(|buffer, room| unsafe { write(text, buffer, room) });
+        for len in [1, 255, 256, 257, LONGEST_NAME] {
+            assert_eq!(name(&"x".repeat(len)).len(), len);
+        }
+        assert_eq!(name(&"x".repeat(LONGEST_NAME + 1)).len(), LONGEST_NAME);
+        assert_eq!((&*name(""), &*name("a\0b")), ("?", "a"));
+        // SAFETY: there is no buffer.
+        assert_eq!(unsafe { write("grüße", ptr::null_mut(), 0) }, 7);
+        assert_eq!(named(|_, _| usize::MAX), "?", "it lies");
     }
 
     #[test]

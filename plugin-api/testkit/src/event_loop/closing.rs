@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use loophost_plugin_api::{Callback, Capabilities, ErrorCode, Interest, RepeatCallback};
+use loophost_plugin_api::{Callback, Capabilities, ErrorCode, Interest, OpCode, RepeatCallback};
 
 use super::{LoopBench, fd, pair};
 use crate::{
@@ -91,6 +91,10 @@ fn closed_refuses(bench: &LoopBench<'_>) -> Verdict {
         }
     }
     ensure!(event_loop.time() > 0, "time of a closed loop: expected the time, got 0");
+    equal("capabilities of a closed loop", event_loop.capabilities(), 0)?;
+    ensure!(!event_loop.supports(OpCode::NOP), "supports of a closed loop: expected false");
+    let extension = event_loop.extension("loophost.no-such-extension/1");
+    ensure!(extension.is_null(), "extension of a closed loop: expected none");
     Ok(Passed)
 }
 

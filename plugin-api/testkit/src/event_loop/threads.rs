@@ -2,14 +2,16 @@
 
 use std::{sync::mpsc, thread, time::Duration};
 
-use loophost_plugin_api::{Callback, Capabilities, Error, ErrorCode, HandleId, RepeatCallback, Stat};
+use loophost_plugin_api::{
+    Callback, Capabilities, Error, ErrorCode, HandleId, LoopHandle, RepeatCallback, Stat,
+};
 
 use super::{LoopBench, fd, pair};
 use crate::{
     Case, Verdict,
     record::Record,
     signal_number::SIGURG,
-    verdict::{Code, Passed, ensure, equal, failed, skipped},
+    verdict::{Code, Passed, ensure, equal, failed, refused, skipped},
 };
 
 pub(super) const CASES: &[Case] = &[
@@ -42,6 +44,11 @@ pub(super) const CASES: &[Case] = &[
         "loop/idle-in-any-thread",
         "an idle loop may be used by another thread",
         idle_in_any_thread,
+    ),
+    Case::event_loop(
+        "loop/bound-to-its-thread",
+        "a loop that is bound to the thread of its first run answers WRONG_THREAD elsewhere, and is closed there",
+        bound_to_its_thread,
     ),
     Case::event_loop(
         "loop/idle-collision",
@@ -207,6 +214,34 @@ fn idle_in_any_thread(bench: &LoopBench<'_>) -> Verdict {
     .join()
     .map_err(|_| failed("the other thread panicked"))??;
     record.expect(["called"])?;
+    Ok(Passed)
+}
+
+fn bound_to_its_thread(bench: &LoopBench<'_>) -> Verdict {
+    let (event_loop, record) = (bench.event_loop()?, Record::default());
+    if event_loop.capabilities() & Capabilities::THREAD_BOUND == 0 {
+        return Err(skipped("the loop is not bound to a thread"));
+    }
+    let (inner, notes) = (event_loop.clone(), record.clone());
+    let elsewhere = move || -> Verdict<LoopHandle> {
+        inner.call_soon_threadsafe(notes.callback("called"))?;
+        for (method, result) in [
+            ("call_soon", inner.call_soon(notes.callback("call_soon")).map(drop)),
+            ("call_at", inner.call_at(0, notes.callback("call_at")).map(drop)),
+            ("cancel", inner.cancel(HandleId(1)).map(drop)),
+            ("run_once", inner.run_once(Some(Duration::ZERO))),
+        ] {
+            refused(&format!("{method} elsewhere"), result, ErrorCode::WRONG_THREAD)?;
+        }
+        Ok(inner)
+    };
+    event_loop.turn()?;
+    let inner = thread::spawn(elsewhere).join().map_err(|_| failed("the other thread panicked"))??;
+    event_loop.turn()?;
+    record.expect(["called"])?;
+    let closed = thread::spawn(move || inner.close()).join();
+    closed.map_err(|_| failed("the other thread panicked"))??;
+    ensure!(event_loop.is_closed(), "is_closed after close elsewhere: expected true");
     Ok(Passed)
 }
 
