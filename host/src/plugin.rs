@@ -88,7 +88,7 @@ impl Plugin {
         Self { source: Source::BuiltIn, metadata, root: Root::Rust(PluginRoot_Ref::of::<P>(descriptor)) }
     }
 
-    /// The static table of extension `vendor.name/1`, which begins with its size, or null.
+    /// The table of extension `vendor.name/1`, or null: a static, see [`ExtensionHead`](crate::ExtensionHead).
     pub fn extension(&self, id: &str) -> *const c_void {
         self.root.extension(id)
     }

@@ -228,6 +228,18 @@ struct loophost_iovec {
     uint64_t len;
 };
 
+/* ---- Extensions ---- */
+
+/* What the table of an extension begins with: functions that two sides have agreed on, by the name "vendor.name/1". They
+ * take `object` as their first argument, so they work through objects that wrap the one that has them. The table, and what
+ * `object` points to, live as long as whatever was asked for it, also when that is closed; who passes on its base's keeps
+ * the base. The threads are the extension's own rule. A later member of it may be used after LOOPHOST_HAS. */
+struct loophost_extension {
+    uint32_t size;      /* of the whole table */
+    uint32_t reserved;  /* 0 */
+    const void *object; /* the maker's own; NULL in those of the host and of a plugin, which have none */
+};
+
 /* ---- Event loops ---- */
 
 struct loophost_loop;
@@ -330,7 +342,8 @@ struct loophost_loop_vtable {
     /* [loop-thread] Tells it. */
     int (*call_exception_handler)(void *self, const struct loophost_exception_context *context,
                                   struct loophost_error *error);
-    /* [any-thread] The static table of extension "vendor.name/1", which begins with its size, or NULL. */
+    /* [any-thread] The table of extension "vendor.name/1", which begins with a loophost_extension and lives as long
+     * as this object, or NULL. */
     const void *(*extension)(void *self, const char *id);
 };
 
@@ -505,7 +518,7 @@ struct loophost_host {
     /* [any-thread] Takes the status of a child if it has exited: LOOPHOST_REAP_EXITED and so on. Never waits. The size of
      * `status` must be set; INVALID_ARGUMENT takes nothing. */
     int (*reap)(int64_t pid, struct loophost_child_exit *status, struct loophost_error *error);
-    /* [any-thread] As that of a loop. */
+    /* [any-thread] As that of a loop; a static, without an object. */
     const void *(*extension)(const char *id);
 };
 
@@ -534,7 +547,7 @@ struct loophost_c_plugin {
     /* [any-thread] As new_policy. */
     int (*new_watcher)(const char *name, const struct loophost_key_value *options, size_t options_len,
                        struct loophost_watcher *base, struct loophost_watcher **out, struct loophost_error *error);
-    /* [any-thread] As that of a loop. */
+    /* [any-thread] As that of a loop; a static, without an object. */
     const void *(*extension)(const char *id);
 };
 

@@ -245,7 +245,8 @@ pub trait EventLoop: Send + Sync + 'static {
         None
     }
 
-    /// The static table of extension `vendor.name/1`, which begins with its size, or null. Any thread.
+    /// The table of extension `vendor.name/1`, or null: see [`ExtensionHead`](crate::ExtensionHead). It lives as long as
+    /// this object. Any thread.
     fn extension(&self, id: &str) -> *const c_void {
         self.base().map_or(ptr::null(), |base| base.extension(id))
     }

@@ -37,7 +37,7 @@ pub trait Plugin: 'static {
         Err(Error::not_supported("new_watcher"))
     }
 
-    /// The static table of extension `vendor.name/1`, which begins with its size, or null.
+    /// The table of extension `vendor.name/1`, or null: a static, see [`ExtensionHead`](crate::ExtensionHead).
     fn extension(id: &str) -> *const c_void {
         ptr::null()
     }

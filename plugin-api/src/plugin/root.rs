@@ -33,7 +33,7 @@ pub struct PluginRoot {
     pub new_policy: extern "C" fn(RStr<'_>, KeyValues, ROption<PolicyHandle>) -> AbiResult<PolicyHandle>,
     /// Makes a watcher that is on offer.
     pub new_watcher: extern "C" fn(RStr<'_>, KeyValues, ROption<WatcherHandle>) -> AbiResult<WatcherHandle>,
-    /// An extension's table, or null.
+    /// An extension's table, or null: see [`ExtensionHead`](crate::ExtensionHead). It has no object.
     #[sabi(last_prefix_field)]
     pub extension: extern "C" fn(RStr<'_>) -> *const c_void,
 }

@@ -9,7 +9,7 @@ use std::{
 
 use loophost_plugin_api::{
     __private::Growing, ABI_MAJOR, ABI_MINOR, Capabilities, ChildExit, Descriptor, ErrorCode, Event,
-    EventKind, Interest, IoVec, Op, OpCode, Stat,
+    EventKind, ExtensionHead, Interest, IoVec, Op, OpCode, Stat,
 };
 
 use super::abi::{
@@ -62,6 +62,7 @@ fn assertions() -> String {
     assert_layout(&mut text, "loophost_child_exit", size_of::<ChildExit>(), &[("size", 0)]);
     assert_struct!(text, "loophost_op", Op: code flags fd ptr len addr addr_len arg32 offset args);
     assert_struct!(text, "loophost_iovec", IoVec: ptr len);
+    assert_struct!(text, "loophost_extension", ExtensionHead: size reserved object);
     assert_struct!(text, "loophost_descriptor", Descriptor:
         magic size abi_major abi_minor needs_minor flags metadata_len abi_stable metadata);
     assert_layout(&mut text, "loophost_callback", size_of::<CCallback>(), &[]);

@@ -2,7 +2,9 @@
 
 use std::{ffi::c_void, ptr};
 
-use loophost_plugin_api::{Capabilities, ErrorCode, EventLoop, LoopHandle, Op, OpCode, RepeatCallback, Stat};
+use loophost_plugin_api::{
+    Capabilities, ErrorCode, EventLoop, ExtensionHead, LoopHandle, Op, OpCode, RepeatCallback, Stat,
+};
 
 use super::{LoopBench, fd, pair};
 use crate::{
@@ -58,12 +60,12 @@ fn capabilities_are_honest(bench: &LoopBench<'_>) -> Verdict {
     Ok(Passed)
 }
 
-/// The loop with an extension, whose table has nothing but its size.
+/// The loop with an extension, whose table has nothing but its beginning.
 struct Extended(LoopHandle);
 
 impl Extended {
     const ID: &'static str = "loophost-testkit.nothing/1";
-    const TABLE: &'static usize = &size_of::<usize>();
+    const TABLE: &'static ExtensionHead = &ExtensionHead::of_no_object::<ExtensionHead>();
 }
 
 impl EventLoop for Extended {
