@@ -558,7 +558,7 @@ struct loophost_descriptor {
     uint32_t abi_major;
     uint32_t abi_minor;
     uint32_t needs_minor; /* the lowest minor of a host that it works with */
-    uint32_t flags;
+    uint32_t flags;       /* unknown ones of bits 0 to 15 are ignored; of 16 to 31 they keep the host from loading it */
     uint32_t metadata_len;
     char abi_stable[16];  /* of plugins in Rust */
     char metadata[4096];
@@ -566,6 +566,7 @@ struct loophost_descriptor {
 
 #define LOOPHOST_PLUGIN_PANIC_ABORT 1u /* of plugins in Rust */
 #define LOOPHOST_PLUGIN_C 2u           /* its functions are loophost_c_plugin_1 */
+#define LOOPHOST_PLUGIN_MUST_KNOW 0xffff0000u /* flags that a host must know */
 
 /* Says what the plugin is, once in a file, with lines of key=value:
  *     LOOPHOST_PLUGIN("name=mine\nversion=1.0.0\nsummary=what it is\n"

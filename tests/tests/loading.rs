@@ -259,6 +259,10 @@ fn other_builds_of_the_right_abi_are_refused_too() {
     let flags = with_descriptor(GOOD, &folder, &[(32, &Descriptor::PANIC_ABORT.to_le_bytes())]);
     let (error, message) = refused(&flags);
     assert!(matches!(error, LoadError::PanicAbort { .. }), "{message}");
+    let flags = with_descriptor(GOOD, &folder, &[(32, &(1u32 << 31 | 1 << 16).to_le_bytes())]);
+    let (error, message) = refused(&flags);
+    assert!(matches!(error, LoadError::UnknownFlags { flags: 0x8001_0000, .. }), "{message}");
+    assert!(message.contains("it needs a newer loophost") && message.contains("0x80010000"), "{message}");
     let abi_stable = with_descriptor(GOOD, &folder, &[(40, b"9.8.7\0")]);
     let (error, message) = refused(&abi_stable);
     assert!(matches!(error, LoadError::AbiStable { .. }), "{message}");

@@ -101,13 +101,18 @@ impl Inspected {
     /// Whether this host can load it, as far as one can tell without running any of it.
     ///
     /// # Errors
-    /// It is built for another ABI, with another `abi_stable`, or with `panic = "abort"`.
+    /// It is built for another ABI, with another `abi_stable`, or with `panic = "abort"`, or says that its host must know
+    /// something which this one does not.
     pub fn check(&self) -> Result<(), LoadError> {
         let plugin = AbiVersion { major: self.descriptor.abi_major, minor: self.descriptor.abi_minor };
         let host = AbiVersion { major: ABI_MAJOR, minor: ABI_MINOR };
         let needs = plugin.lowest_host(self.descriptor.needs_minor);
         if !host.serves(needs) {
             return Err(LoadError::Abi { path: self.path.clone(), plugin, needs, host });
+        }
+        let flags = self.descriptor.unknown_flags();
+        if flags != 0 {
+            return Err(LoadError::UnknownFlags { path: self.path.clone(), flags });
         }
         if self.descriptor.flags & Descriptor::PANIC_ABORT != 0 {
             return Err(LoadError::PanicAbort { path: self.path.clone() });

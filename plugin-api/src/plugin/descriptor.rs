@@ -20,7 +20,8 @@ pub struct Descriptor {
     pub abi_minor: u32,
     /// The lowest minor of a host that it works with.
     pub needs_minor: u32,
-    /// [`PANIC_ABORT`](Self::PANIC_ABORT), [`C`](Self::C) and bits to come.
+    /// [`PANIC_ABORT`](Self::PANIC_ABORT), [`C`](Self::C) and bits to come: those in [`MUST_KNOW`](Self::MUST_KNOW) keep a
+    /// host away that does not know them, the others only inform.
     pub flags: u32,
     /// Bytes of `metadata` in use.
     pub metadata_len: u32,
@@ -43,6 +44,9 @@ impl Descriptor {
     pub const PANIC_ABORT: u32 = 1;
     /// Flag: its code is not in Rust, and behind [`C_ROOT_SYMBOL`](Self::C_ROOT_SYMBOL): see `loophost.h`.
     pub const C: u32 = 1 << 1;
+    /// The flags that a host refuses if it does not know them, for it could not serve the plugin: bits 16 to 31, none of which
+    /// has a meaning yet. Of bits 0 to 15 it ignores those that it does not know.
+    pub const MUST_KNOW: u32 = 0xffff_0000;
     /// Bytes that metadata may take.
     pub const METADATA_ROOM: usize = 4096;
     /// The version of `abi_stable` that this crate is built with; another one has other layouts.
@@ -110,6 +114,11 @@ impl Descriptor {
     /// Whether it is a plugin in C.
     pub const fn is_c(&self) -> bool {
         self.flags & Self::C != 0
+    }
+
+    /// The flags that keep this host away: see [`MUST_KNOW`](Self::MUST_KNOW).
+    pub const fn unknown_flags(&self) -> u32 {
+        self.flags & Self::MUST_KNOW
     }
 
     /// The version of `abi_stable` that the plugin was built with.

@@ -97,6 +97,7 @@ fn numbers() -> Vec<(&'static str, u64)> {
         ("ABI_MINOR", ABI_MINOR),
         ("PLUGIN_PANIC_ABORT", Descriptor::PANIC_ABORT),
         ("PLUGIN_C", Descriptor::C),
+        ("PLUGIN_MUST_KNOW", Descriptor::MUST_KNOW),
         ("READ", Interest::READ.0),
         ("WRITE", Interest::WRITE.0),
         ("OP_MULTISHOT", Op::MULTISHOT),
