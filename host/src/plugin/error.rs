@@ -51,7 +51,7 @@ pub enum LoadError {
         /// Bits of [`Descriptor::MUST_KNOW`].
         flags: u32,
     },
-    /// The plugin is built with another version of `abi_stable`.
+    /// The plugin is built with another series of `abi_stable`.
     AbiStable {
         /// The file.
         path: PathBuf,

@@ -101,7 +101,7 @@ impl Inspected {
     /// Whether this host can load it, as far as one can tell without running any of it.
     ///
     /// # Errors
-    /// It is built for another ABI, with another `abi_stable`, or with `panic = "abort"`, or says that its host must know
+    /// It is built for another ABI, with another series of `abi_stable`, or with `panic = "abort"`, or says that its host must know
     /// something which this one does not.
     pub fn check(&self) -> Result<(), LoadError> {
         let plugin = AbiVersion { major: self.descriptor.abi_major, minor: self.descriptor.abi_minor };
@@ -117,7 +117,7 @@ impl Inspected {
         if self.descriptor.flags & Descriptor::PANIC_ABORT != 0 {
             return Err(LoadError::PanicAbort { path: self.path.clone() });
         }
-        if !self.descriptor.is_c() && self.descriptor.abi_stable() != Descriptor::ABI_STABLE {
+        if !self.descriptor.is_c() && !self.descriptor.is_of_our_abi_stable() {
             let plugin = self.descriptor.abi_stable().to_owned();
             return Err(LoadError::AbiStable { path: self.path.clone(), plugin });
         }

@@ -49,7 +49,8 @@ impl Descriptor {
     pub const MUST_KNOW: u32 = 0xffff_0000;
     /// Bytes that metadata may take.
     pub const METADATA_ROOM: usize = 4096;
-    /// The version of `abi_stable` that this crate is built with; another one has other layouts.
+    /// The version of `abi_stable` that this crate is built with. Another one of its series, 0.11, has the same header, and
+    /// layouts that can be compared.
     pub const ABI_STABLE: &'static str = "0.11.3";
 
     /// The descriptor of a plugin built with this crate.
@@ -125,6 +126,15 @@ impl Descriptor {
     pub fn abi_stable(&self) -> &str {
         let end = self.abi_stable.iter().position(|byte| *byte == 0).unwrap_or(self.abi_stable.len());
         str::from_utf8(&self.abi_stable[..end]).unwrap_or("?")
+    }
+
+    /// Whether that version is of the series of [`ABI_STABLE`](Self::ABI_STABLE): what comes after the second dot does not
+    /// count.
+    pub fn is_of_our_abi_stable(&self) -> bool {
+        fn series(version: &str) -> impl Iterator<Item = &str> {
+            version.split('.').take(2)
+        }
+        series(self.abi_stable()).eq(series(Self::ABI_STABLE))
     }
 
     /// Name, version and offers; `None` if the text is not UTF-8 or its length is wrong.
@@ -283,6 +293,17 @@ mod tests {
         assert_eq!((SAMPLE.abi_minor, SAMPLE.needs_minor), (ABI_MINOR, ABI_MINOR));
         let lower = SAMPLE.needing(0);
         assert_eq!((lower.abi_minor, lower.needs_minor), (ABI_MINOR, 0));
+    }
+
+    #[test]
+    fn the_series_of_abi_stable_counts_and_not_the_patch() {
+        let with = |version| Descriptor { abi_stable: padded(version), ..SAMPLE };
+        for same in [Descriptor::ABI_STABLE, "0.11.0", "0.11.14"] {
+            assert!(with(same).is_of_our_abi_stable(), "{same}");
+        }
+        for other in ["0.10.3", "0.12.0", "1.11.3", "0.110.3", "0.1", "0", ""] {
+            assert!(!with(other).is_of_our_abi_stable(), "{other}");
+        }
     }
 
     #[test]
