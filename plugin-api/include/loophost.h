@@ -53,6 +53,12 @@
      (size_t)((const char *)&(it)->member - (const char *)(it)) + sizeof(it)->member)
 
 #ifdef __cplusplus
+#define LOOPHOST_STATIC_ASSERT static_assert
+#else
+#define LOOPHOST_STATIC_ASSERT _Static_assert
+#endif
+
+#ifdef __cplusplus
 #define LOOPHOST_EXPORT extern "C" __attribute__((visibility("default"), used))
 extern "C" {
 #else
@@ -551,6 +557,9 @@ struct loophost_c_plugin {
     const void *(*extension)(const char *id);
 };
 
+/* Bytes of the text of LOOPHOST_PLUGIN, with its zero. */
+#define LOOPHOST_METADATA_ROOM 4096
+
 /* What is read from the file without running any of it. */
 struct loophost_descriptor {
     char magic[16];
@@ -561,7 +570,7 @@ struct loophost_descriptor {
     uint32_t flags;       /* unknown ones of bits 0 to 15 are ignored; of 16 to 31 they keep the host from loading it */
     uint32_t metadata_len;
     char abi_stable[16];  /* of plugins in Rust */
-    char metadata[4096];
+    char metadata[LOOPHOST_METADATA_ROOM]; /* the rest of it; hosts read more, too */
 };
 
 #define LOOPHOST_PLUGIN_PANIC_ABORT 1u /* of plugins in Rust */
@@ -577,6 +586,7 @@ struct loophost_descriptor {
 /* The same for a plugin that works on hosts whose minor of the ABI is `minor` or newer: it uses nothing that came later, or
  * asks LOOPHOST_HAS and does without. */
 #define LOOPHOST_PLUGIN_NEEDS(minor, text)                                                                           \
+    LOOPHOST_STATIC_ASSERT(sizeof(text) <= LOOPHOST_METADATA_ROOM, "too long for the plugin's descriptor");          \
     LOOPHOST_EXPORT const struct loophost_descriptor loophost_plugin_1 = {                                           \
         "loophost plugin",  sizeof(struct loophost_descriptor),                                                      \
         LOOPHOST_ABI_MAJOR, LOOPHOST_ABI_MINOR,                                                                      \

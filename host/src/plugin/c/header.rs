@@ -123,9 +123,9 @@ fn numbers() -> Vec<(&'static str, u64)> {
     wide.into_iter().chain(narrow.map(|(name, value)| (name, value.into()))).collect()
 }
 
-/// Compiles a file that includes the header.
-fn compile(compiler: &str, flags: &[&str], assert: &str, rest: &str) {
-    let Some(compiler) = loophost_tests::require(compiler) else { return };
+/// Compiles a file that includes the header; what the compiler has to say, and `None` if there is no compiler.
+fn complaints(compiler: &str, flags: &[&str], assert: &str, rest: &str) -> Option<String> {
+    let compiler = loophost_tests::require(compiler)?;
     let include = loophost_tests::workspace().join("plugin-api/include");
     let mut child = Command::new(compiler)
         .args(flags)
@@ -140,7 +140,11 @@ fn compile(compiler: &str, flags: &[&str], assert: &str, rest: &str) {
     let source = format!("#include \"loophost.h\"\n#include \"loophost.h\"\n#define ASSERT {assert}\n{rest}");
     child.stdin.take().unwrap().write_all(source.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn compile(compiler: &str, flags: &[&str], assert: &str, rest: &str) {
+    assert_eq!(complaints(compiler, flags, assert, rest).unwrap_or_default(), "");
 }
 
 /// What a plugin's file must have, in the words of both languages.
@@ -161,6 +165,21 @@ fn the_header_is_c11_and_describes_this_host() {
 #[test]
 fn the_header_is_cpp17_and_describes_this_host() {
     compile("c++", &["-x", "c++", "-std=c++17"], "static_assert", &(assertions() + PLUGIN));
+}
+
+#[test]
+fn a_text_that_is_too_long_is_refused_by_the_compiler() {
+    let plugin = |length| format!("LOOPHOST_PLUGIN(\"{}\");", "x".repeat(length));
+    for (compiler, flags) in [("cc", ["-x", "c", "-std=c11"]), ("c++", ["-x", "c++", "-std=c++17"])] {
+        let complaints = |length| {
+            let flags = [&flags[..], &["-Wno-overlength-strings"]].concat();
+            complaints(compiler, &flags, "", &plugin(length))
+        };
+        let Some(fits) = complaints(Descriptor::METADATA_ROOM - 1) else { continue };
+        assert_eq!(fits, "");
+        let too_long = complaints(Descriptor::METADATA_ROOM).unwrap_or_default();
+        assert!(too_long.contains("too long for the plugin's descriptor"), "{too_long}");
+    }
 }
 
 /// What a plugin in C reads as none is what the host takes for none.
