@@ -113,7 +113,7 @@ macro_rules! export_plugin {
             #[unsafe(export_name = "loophost_root_1")]
             static loophost_root_1: $crate::__private::LibHeader = {
                 fn root() -> $crate::__private::PluginRoot_Ref {
-                    $crate::__private::PluginRoot_Ref::of::<$plugin>(&loophost_plugin_1)
+                    $crate::__private::PluginRoot_Ref::of::<$plugin>()
                 }
                 extern "C" fn erased() -> $crate::__private::RootModuleResult {
                     $crate::__private::call_root_module_loader(root)
