@@ -510,10 +510,12 @@ struct loophost_host {
     int (*get_event_loop_policy)(struct loophost_policy **out, struct loophost_error *error);
     /* [any-thread] NULL: a fresh default. */
     int (*set_event_loop_policy)(struct loophost_policy *policy, struct loophost_error *error);
-    /* [any-thread] Make one of the host's own, by name. */
+    /* [any-thread] Make one of the host's own, by name: within a major there is always "selector", without options.
+     * NOT_FOUND for a name that the host does not know. */
     int (*new_loop)(const char *name, const struct loophost_key_value *options, size_t options_len,
                     struct loophost_loop **out, struct loophost_error *error);
-    /* [any-thread] As new_loop. */
+    /* [any-thread] As new_loop. There are always "auto", "pidfd", "threaded", "safe", "multi-loop", and "fast", which has
+     * the option polite (true or false). */
     int (*new_watcher)(const char *name, const struct loophost_key_value *options, size_t options_len,
                        struct loophost_watcher **out, struct loophost_error *error);
     /* [any-thread] The callback comes on the host's thread for signals. */
