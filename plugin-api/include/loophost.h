@@ -145,6 +145,7 @@ struct loophost_exception_context {
 
 /* ---- Events and callbacks ---- */
 
+/* Kinds of events; those from 2^31 on are plugins' own. */
 enum {
     LOOPHOST_EVENT_SOON = 0,
     LOOPHOST_EVENT_TIMER = 1,
@@ -194,7 +195,7 @@ typedef void (*loophost_drop_fn)(void *data);
 
 /* ---- Completion ---- */
 
-/* Operations of `submit`; see OpCode of loophost-plugin-api. */
+/* Operations of `submit`; those from 2^31 on are plugins' own. See OpCode of loophost-plugin-api. */
 enum {
     LOOPHOST_OP_NOP = 0,
     LOOPHOST_OP_READ = 1,
@@ -252,14 +253,14 @@ struct loophost_loop;
 struct loophost_watcher;
 struct loophost_policy;
 
-/* What a loop can do, as bits. */
+/* What a loop can do, as bits. Who does not know one takes it for 0; 48 to 63 are plugins' own. */
 #define LOOPHOST_CAN_READINESS UINT64_C(1)     /* readers, writers, streams */
 #define LOOPHOST_CAN_COMPLETION UINT64_C(2)    /* submit */
 #define LOOPHOST_CAN_SIGNALS UINT64_C(4)       /* signal handlers */
 #define LOOPHOST_CAN_EMBEDDABLE UINT64_C(8)    /* poll_handle and next_deadline */
 #define LOOPHOST_CAN_THREAD_BOUND UINT64_C(16) /* it stays in the thread of its first run, also when idle */
 
-/* Figures of a loop. */
+/* Figures of a loop; those from 2^31 on are plugins' own. */
 enum { LOOPHOST_STAT_TURNS = 0, LOOPHOST_STAT_CALLBACKS = 1, LOOPHOST_STAT_WAKEUPS = 2 };
 
 /* The methods of an event loop. `self` is the plugin's own pointer; in the host's table, a handle.
