@@ -27,8 +27,8 @@ pub struct Descriptor {
     pub metadata_len: u32,
     /// The version of `abi_stable`, as text that ends with zeros; empty in C.
     pub abi_stable: [u8; 16],
-    /// `key=value` lines, UTF-8: see [`Metadata`]. They are the rest of the descriptor: in a file it may be longer or shorter,
-    /// and [`metadata_in`](Self::metadata_in) reads all of it. What would be another field is a key here.
+    /// `key=value` lines, UTF-8: see [`Metadata`]. They are the rest of the descriptor: in a file it may be longer or
+    /// shorter, and [`metadata_in`](Self::metadata_in) reads all of it. What would be another field is a key here.
     pub metadata: [u8; Self::METADATA_ROOM],
 }
 
@@ -45,8 +45,8 @@ impl Descriptor {
     pub const PANIC_ABORT: u32 = 1;
     /// Flag: its code is not in Rust, and behind [`C_ROOT_SYMBOL`](Self::C_ROOT_SYMBOL): see `loophost.h`.
     pub const C: u32 = 1 << 1;
-    /// The flags that a host refuses if it does not know them, for it could not serve the plugin: bits 16 to 31, none of which
-    /// has a meaning yet. Of bits 0 to 15 it ignores those that it does not know.
+    /// The flags that a host refuses if it does not know them, for it could not serve the plugin: bits 16 to 31, none of
+    /// which has a meaning yet. Of bits 0 to 15 it ignores those that it does not know.
     pub const MUST_KNOW: u32 = 0xffff_0000;
     /// Bytes that metadata may take in a plugin that is built with this crate.
     pub const METADATA_ROOM: usize = 4096;

@@ -147,7 +147,7 @@ pub fn uptime() -> Option<u64> {
         ),
         Edit::before(
             "plugin-api/src/plugin.rs",
-            "    /// The table of extension `vendor.name/1`, or null: a static, see [`ExtensionHead`](crate::ExtensionHead).\n",
+            "    /// The table of extension `vendor.name/1`, or null: a static",
             "    /// New.\n    fn health() -> u64 {\n        20\n    }\n\n",
         ),
         Edit::before(
