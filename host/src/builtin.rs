@@ -64,7 +64,7 @@ pub fn plugin() -> &'static plugin::Plugin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::OfferKind;
+    use crate::{OfferKind, host};
 
     #[test]
     fn every_offer_is_named_and_has_a_summary() {
@@ -78,6 +78,23 @@ mod tests {
         assert_eq!(names(OfferKind::Policy), POLICIES);
         assert_eq!(names(OfferKind::Watcher), WATCHERS);
         assert!(offers.iter().all(|offer| !offer.summary.is_empty()));
+    }
+
+    /// As `new_loop` and `new_watcher` of `loophost_plugin_api::host` promise.
+    #[test]
+    fn the_names_that_plugins_rely_on_are_there() {
+        plugin();
+        let (none, mut polite) = (Options::new(), Options::new());
+        polite.push("polite", "true");
+        host::new_loop("selector", &none).unwrap().close().unwrap();
+        for name in ["auto", "pidfd", "threaded", "safe", "fast", "multi-loop"] {
+            host::new_watcher(name, &none).unwrap().close().unwrap();
+        }
+        host::new_watcher("fast", &polite).unwrap().close().unwrap();
+        assert_eq!(host::new_loop("other", &none).unwrap_err().code(), ErrorCode::NOT_FOUND);
+        assert_eq!(host::new_watcher("other", &none).unwrap_err().code(), ErrorCode::NOT_FOUND);
+        assert_eq!(host::new_loop("selector", &polite).unwrap_err().code(), ErrorCode::INVALID_ARGUMENT);
+        assert_eq!(host::new_watcher("safe", &polite).unwrap_err().code(), ErrorCode::INVALID_ARGUMENT);
     }
 
     #[test]

@@ -85,10 +85,10 @@ impl Plugin {
     /// The plugin that is linked in: see [`builtin::plugin`](crate::builtin::plugin).
     pub(crate) fn built_in<P: Author>(descriptor: &'static Descriptor) -> Self {
         let metadata = descriptor.metadata().unwrap_or_default();
-        Self { source: Source::BuiltIn, metadata, root: Root::Rust(PluginRoot_Ref::of::<P>(descriptor)) }
+        Self { source: Source::BuiltIn, metadata, root: Root::Rust(PluginRoot_Ref::of::<P>()) }
     }
 
-    /// The static table of extension `vendor.name/1`, which begins with its size, or null.
+    /// The table of extension `vendor.name/1`, or null: a static, see [`ExtensionHead`](crate::ExtensionHead).
     pub fn extension(&self, id: &str) -> *const c_void {
         self.root.extension(id)
     }

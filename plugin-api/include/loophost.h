@@ -60,6 +60,12 @@
 #define LOOPHOST_VISIBLE
 #endif
 
+#ifdef __cplusplus
+#define LOOPHOST_STATIC_ASSERT static_assert
+#else
+#define LOOPHOST_STATIC_ASSERT _Static_assert
+#endif
+
 /* Before the definition of a symbol that the host looks for. */
 #ifdef __cplusplus
 #define LOOPHOST_EXPORT extern "C" LOOPHOST_VISIBLE
@@ -148,8 +154,8 @@ struct loophost_exception_context {
 
 /* ---- Events and callbacks ---- */
 
-/* Kinds of events. A later minor may have others: a callback that is told of a kind which it does not know does nothing, and
- * returns 0. */
+/* Kinds of events; those from 2^31 on are plugins' own. A later minor may have others: a callback that is told of a kind
+ * which it does not know does nothing, and returns 0. */
 enum {
     LOOPHOST_EVENT_SOON = 0,
     LOOPHOST_EVENT_TIMER = 1,
@@ -200,10 +206,10 @@ typedef void (*loophost_drop_fn)(void *data);
 
 /* ---- Completion ---- */
 
-/* Operations of `submit`. Each ends with one event whose result is what the system call of that name returns, or -errno;
- * -ECANCELED if it was cancelled before it had an effect, or the thread that began it has ended. None blocks the loop,
- * whether or not the descriptor would block. Two on the same descriptor and in the same direction have no order between
- * them.
+/* Operations of `submit`; those from 2^31 on are plugins' own. Each ends with one event whose result is what the system
+ * call of that name returns, or -errno; -ECANCELED if it was cancelled before it had an effect, or the thread that began it
+ * has ended. None blocks the loop, whether or not the descriptor would block. Two on the same descriptor and in the same
+ * direction have no order between them.
  *
  * New ones are new codes; an unknown code is NOT_SUPPORTED, and so is one that sets a field which it does not have. */
 enum {
@@ -273,20 +279,32 @@ struct loophost_iovec {
     uint64_t len;
 };
 
+/* ---- Extensions ---- */
+
+/* What the table of an extension begins with: functions that two sides have agreed on, by the name "vendor.name/1". They
+ * take `object` as their first argument, so they work through objects that wrap the one that has them. The table, and what
+ * `object` points to, live as long as whatever was asked for it, also when that is closed; who passes on its base's keeps
+ * the base. The threads are the extension's own rule. A later member of it may be used after LOOPHOST_HAS. */
+struct loophost_extension {
+    uint32_t size;      /* of the whole table */
+    uint32_t reserved;  /* 0 */
+    const void *object; /* the maker's own; NULL in those of the host and of a plugin, which have none */
+};
+
 /* ---- Event loops ---- */
 
 struct loophost_loop;
 struct loophost_watcher;
 struct loophost_policy;
 
-/* What a loop can do and is, as bits. */
+/* What a loop can do and is, as bits. Who does not know one takes it for 0; 48 to 63 are plugins' own. */
 #define LOOPHOST_CAN_READINESS UINT64_C(1)     /* readers, writers, streams */
 #define LOOPHOST_CAN_COMPLETION UINT64_C(2)    /* submit */
 #define LOOPHOST_CAN_SIGNALS UINT64_C(4)       /* signal handlers */
 #define LOOPHOST_CAN_EMBEDDABLE UINT64_C(8)    /* poll_handle and next_deadline */
 #define LOOPHOST_IS_THREAD_BOUND UINT64_C(16)  /* it stays in the thread of its first run, also when idle */
 
-/* Figures of a loop. */
+/* Figures of a loop; those from 2^31 on are plugins' own. */
 enum { LOOPHOST_STAT_TURNS = 0, LOOPHOST_STAT_CALLBACKS = 1, LOOPHOST_STAT_WAKEUPS = 2 };
 
 /* The methods of an event loop. `self` is the plugin's own pointer; in the host's table, a handle.
@@ -386,7 +404,8 @@ struct loophost_loop_vtable {
     /* [loop-thread] Tells it. */
     int (*call_exception_handler)(void *self, const struct loophost_exception_context *context,
                                   struct loophost_error *error);
-    /* [any-thread] The static table of extension "vendor.name/1", which begins with its size, or NULL. */
+    /* [any-thread] The table of extension "vendor.name/1", which begins with a loophost_extension and lives as long
+     * as this object, or NULL. */
     const void *(*extension)(void *self, const char *id);
 };
 
@@ -548,10 +567,12 @@ struct loophost_host {
     int (*get_event_loop_policy)(struct loophost_policy **out, struct loophost_error *error);
     /* [any-thread] NULL: a fresh default. */
     int (*set_event_loop_policy)(struct loophost_policy *policy, struct loophost_error *error);
-    /* [any-thread] Make one of the host's own, by name. */
+    /* [any-thread] Make one of the host's own, by name: within a major there is always "selector", without options.
+     * NOT_FOUND for a name that the host does not know. */
     int (*new_loop)(const char *name, const struct loophost_key_value *options, size_t options_len,
                     struct loophost_loop **out, struct loophost_error *error);
-    /* [any-thread] As new_loop. */
+    /* [any-thread] As new_loop. There are always "auto", "pidfd", "threaded", "safe", "multi-loop", and "fast", which has
+     * the option polite (true or false). */
     int (*new_watcher)(const char *name, const struct loophost_key_value *options, size_t options_len,
                        struct loophost_watcher **out, struct loophost_error *error);
     /* [any-thread] The callback comes on the host's thread for signals. */
@@ -562,7 +583,7 @@ struct loophost_host {
     /* [any-thread] Takes the status of a child if it has exited: LOOPHOST_REAP_EXITED and so on. Never waits. The size of
      * `status` must be set; INVALID_ARGUMENT takes nothing. */
     int (*reap)(int64_t pid, struct loophost_child_exit *status, struct loophost_error *error);
-    /* [any-thread] As that of a loop. */
+    /* [any-thread] As that of a loop; a static, without an object. */
     const void *(*extension)(const char *id);
 };
 
@@ -592,9 +613,12 @@ struct loophost_c_plugin {
     /* [any-thread] As new_policy. */
     int (*new_watcher)(const char *name, const struct loophost_key_value *options, size_t options_len,
                        struct loophost_watcher *base, struct loophost_watcher **out, struct loophost_error *error);
-    /* [any-thread] As that of a loop. */
+    /* [any-thread] As that of a loop; a static, without an object. */
     const void *(*extension)(const char *id);
 };
+
+/* Bytes of the text of LOOPHOST_PLUGIN, with its zero. */
+#define LOOPHOST_METADATA_ROOM 4096
 
 /* What is read from the file without running any of it. */
 struct loophost_descriptor {
@@ -603,14 +627,15 @@ struct loophost_descriptor {
     uint32_t abi_major;
     uint32_t abi_minor;
     uint32_t needs_minor; /* the lowest minor of a host that it works with */
-    uint32_t flags;
+    uint32_t flags;       /* unknown ones of bits 0 to 15 are ignored; of 16 to 31 they keep the host from loading it */
     uint32_t metadata_len;
     char abi_stable[16];  /* of plugins in Rust */
-    char metadata[4096];
+    char metadata[LOOPHOST_METADATA_ROOM]; /* the rest of it; hosts read more, too */
 };
 
 #define LOOPHOST_PLUGIN_PANIC_ABORT 1u /* of plugins in Rust */
 #define LOOPHOST_PLUGIN_C 2u           /* its functions are loophost_c_plugin_1 */
+#define LOOPHOST_PLUGIN_MUST_KNOW 0xffff0000u /* flags that a host must know */
 
 /* Says what the plugin is, once in a file, with lines of key=value:
  *     LOOPHOST_PLUGIN("name=mine\nversion=1.0.0\nsummary=what it is\n"
@@ -621,6 +646,7 @@ struct loophost_descriptor {
 /* The same for a plugin that works on hosts whose minor of the ABI is `minor` or newer: it uses nothing that came later, or
  * asks LOOPHOST_HAS and does without. */
 #define LOOPHOST_PLUGIN_NEEDS(minor, text)                                                                           \
+    LOOPHOST_STATIC_ASSERT(sizeof(text) <= LOOPHOST_METADATA_ROOM, "too long for the plugin's descriptor");          \
     LOOPHOST_EXPORT const struct loophost_descriptor loophost_plugin_1 = {                                           \
         "loophost plugin",  sizeof(struct loophost_descriptor),                                                      \
         LOOPHOST_ABI_MAJOR, LOOPHOST_ABI_MINOR,                                                                      \

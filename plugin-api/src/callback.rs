@@ -43,7 +43,7 @@ pub struct RepeatCallback {
     vt: &'static CallbackVt,
 }
 
-/// What can be done with the three words of a callback.
+/// What can be done with the three words of a callback. Frozen: it has no size to tell by, so within a major it never grows.
 #[repr(C)]
 #[derive(StableAbi)]
 struct CallbackVt {

@@ -78,7 +78,8 @@ pub trait ChildWatcher: Send + Sync + 'static {
         None
     }
 
-    /// The static table of extension `vendor.name/1`, which begins with its size, or null.
+    /// The table of extension `vendor.name/1`, or null: see [`ExtensionHead`](crate::ExtensionHead). It lives as long as
+    /// this object.
     fn extension(&self, id: &str) -> *const c_void {
         self.base().map_or(ptr::null(), |base| base.extension(id))
     }

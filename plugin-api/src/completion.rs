@@ -60,7 +60,8 @@ impl Op {
 }
 
 /// The operations. New ones are new codes; an unknown code is `NotSupported`, and so is one that sets a field which it
-/// does not have.
+/// does not have. Codes from 2³¹ on are plugins' own: one may mean something else in another plugin's loop, so who submits
+/// it knows the loop, by its name or an extension.
 ///
 /// Each ends with one event whose `result` is what the system call of that name returns, or −errno; −`ECANCELED` if
 /// it was cancelled before it had an effect, or the thread that began it has ended. None blocks the loop, whether or not

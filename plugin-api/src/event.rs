@@ -43,7 +43,8 @@ pub struct Event<'a> {
     lent: PhantomData<&'a ()>,
 }
 
-/// The kinds of [`Event`]. New kinds may come; a callback ignores those that it does not know.
+/// The kinds of [`Event`]. New kinds may come; a callback ignores those that it does not know. Those from 2³¹ on are
+/// plugins' own.
 #[repr(transparent)]
 #[derive(StableAbi, Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct EventKind(pub u32);

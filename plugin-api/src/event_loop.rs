@@ -245,13 +245,17 @@ pub trait EventLoop: Send + Sync + 'static {
         None
     }
 
-    /// The static table of extension `vendor.name/1`, which begins with its size, or null. Any thread.
+    /// The table of extension `vendor.name/1`, or null: see [`ExtensionHead`](crate::ExtensionHead). It lives as long as
+    /// this object. Any thread.
     fn extension(&self, id: &str) -> *const c_void {
         self.base().map_or(ptr::null(), |base| base.extension(id))
     }
 }
 
-/// The bits of [`EventLoop::capabilities`]; a bit that is not known is 0.
+/// The bits of [`EventLoop::capabilities`]; who does not know a bit takes it for 0. Bits 48 to 63 are plugins' own.
+///
+/// To take it for 0 is right as long as the bit promises something. A loop with a bit of a later minor that restricts, as
+/// [`THREAD_BOUND`](Self::THREAD_BOUND) does, must not come to a host that does not know it: its plugin needs that minor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities;
 
@@ -269,7 +273,7 @@ impl Capabilities {
     pub const THREAD_BOUND: u64 = 1 << 4;
 }
 
-/// The figures of [`EventLoop::stat`].
+/// The figures of [`EventLoop::stat`]. Numbers from 2³¹ on are plugins' own.
 #[repr(transparent)]
 #[derive(abi_stable::StableAbi, Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Stat(pub u32);

@@ -84,12 +84,26 @@ pub fn set_event_loop_policy(policy: Option<PolicyHandle>) -> Result<(), Error> 
     services()?.set_event_loop_policy()(policy.into()).into_result()
 }
 
-/// Makes one of the host's built-in loops, by name.
+/// Makes one of the host's built-in loops, by name. Within a major of the ABI there is always
+/// - `selector`: readiness and emulated completion on what the system has for it, epoll(7) on Linux. It takes no options.
+///
+/// # Errors
+/// `NotFound` for any other name that this host does not know, `InvalidArgument` for an option that it does not take.
 pub fn new_loop(name: &str, options: &Options) -> Result<LoopHandle, Error> {
     services()?.new_loop()(name.into(), options.to_abi()).into_result()
 }
 
-/// Makes one of the host's built-in watchers, by name.
+/// Makes one of the host's built-in watchers, by name. Within a major of the ABI there are always
+/// - `auto`: `pidfd` if it really works here, else `threaded`;
+/// - `pidfd`: a pidfd for each child, watched by one loop;
+/// - `threaded`: a thread for each child;
+/// - `safe`: SIGCHLD, then a look at each of its children;
+/// - `fast`: SIGCHLD, then reaps every child of the process; with the option `polite=true` it leaves those of other code
+///   alone;
+/// - `multi-loop`: SIGCHLD, for loops in any thread.
+///
+/// # Errors
+/// `NotFound` for any other name that this host does not know, `InvalidArgument` for an option that it does not take.
 pub fn new_watcher(name: &str, options: &Options) -> Result<WatcherHandle, Error> {
     services()?.new_watcher()(name.into(), options.to_abi()).into_result()
 }

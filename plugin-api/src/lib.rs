@@ -29,6 +29,7 @@ mod completion;
 mod error;
 mod event;
 mod event_loop;
+mod extension;
 mod forward;
 #[doc(hidden)]
 pub mod growing;
@@ -49,6 +50,7 @@ pub use completion::{IoVec, Op, OpCode};
 pub use error::{AbiResult, Error, ErrorCode};
 pub use event::{ChildExit, Event, EventKind, ExceptionContext};
 pub use event_loop::{Capabilities, EventLoop, LoopHandle, Stat};
+pub use extension::ExtensionHead;
 pub(crate) use forward::{delegate, guarded_drop, guarded_methods, handle_methods, object_handle};
 pub use handle_id::HandleId;
 pub use interest::Interest;

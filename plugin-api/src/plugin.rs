@@ -37,7 +37,7 @@ pub trait Plugin: 'static {
         Err(Error::not_supported("new_watcher"))
     }
 
-    /// The static table of extension `vendor.name/1`, which begins with its size, or null.
+    /// The table of extension `vendor.name/1`, or null: a static, see [`ExtensionHead`](crate::ExtensionHead).
     fn extension(id: &str) -> *const c_void {
         ptr::null()
     }
@@ -113,7 +113,7 @@ macro_rules! export_plugin {
             #[unsafe(export_name = "loophost_root_1")]
             static loophost_root_1: $crate::__private::LibHeader = {
                 fn root() -> $crate::__private::PluginRoot_Ref {
-                    $crate::__private::PluginRoot_Ref::of::<$plugin>(&loophost_plugin_1)
+                    $crate::__private::PluginRoot_Ref::of::<$plugin>()
                 }
                 extern "C" fn erased() -> $crate::__private::RootModuleResult {
                     $crate::__private::call_root_module_loader(root)

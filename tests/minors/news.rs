@@ -17,7 +17,7 @@ use loophost::{
 /// Numbers that nobody has.
 const OPERATION: OpCode = OpCode(60);
 const FIGURE: Stat = Stat(60);
-const CAPABILITY: u64 = 1 << 60;
+const CAPABILITY: u64 = 1 << 47;
 
 fn main() {
     for file in env::args_os().skip(1) {

@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use loophost::{Callback, LoopHandle, Options, PolicyHandle, plugin, policy::DefaultEventLoopPolicy};
+use loophost::{
+    Callback, ExtensionHead, LoopHandle, Options, PolicyHandle, plugin, policy::DefaultEventLoopPolicy,
+};
 
 struct Counting;
 
@@ -50,7 +52,7 @@ unsafe impl GlobalAlloc for Counting {
 /// The table of the extension `loophost.allocations/1`: allocations of a plugin's side.
 #[repr(C)]
 struct Allocations {
-    size: usize,
+    head: ExtensionHead,
     count: AtomicU64,
 }
 
@@ -90,7 +92,7 @@ fn three_words_are_stored_inline_built_in_and_from_a_plugin() {
     let table: *const c_void = plugin.extension("loophost.allocations/1");
     // SAFETY: the extension is a static of this layout, in a file that is never unloaded.
     let table = unsafe { table.cast::<Allocations>().as_ref() }.unwrap();
-    assert!(table.size >= size_of::<Allocations>());
+    assert!(table.head.size as usize >= size_of::<Allocations>());
     let there = || table.count.load(Relaxed);
     assert!(there() > 0, "the counter counts");
 

@@ -5,7 +5,7 @@
 use std::ffi::c_void;
 
 use loophost::{
-    ChildWatcher, EventLoop, LoopHandle, Options, Policy, PolicyHandle, WatcherHandle, plugin,
+    ChildWatcher, EventLoop, ExtensionHead, LoopHandle, Options, Policy, PolicyHandle, WatcherHandle, plugin,
     policy::DefaultEventLoopPolicy,
 };
 use loophost_tests::{cdylib, trust};
@@ -15,16 +15,23 @@ const ID: &str = "fixture.kind/1";
 /// The table of the extension.
 #[repr(C)]
 struct Kind {
-    size: usize,
-    kind: extern "C" fn() -> u32,
+    head: ExtensionHead,
+    kind: unsafe extern "C" fn(*const c_void) -> u32,
+    asked: unsafe extern "C" fn(*const c_void) -> u64,
 }
 
-/// What the extension says that it belongs to; `None` if there is none.
-fn kind(table: *const c_void) -> Option<u32> {
-    // SAFETY: null, or a static of this layout in a file that is never unloaded.
+/// What the extension says that it belongs to, and how often that was asked; `None` if there is none.
+fn told(table: *const c_void) -> Option<(u32, u64)> {
+    // SAFETY: null, or a table of this layout: the tests keep what they got it from.
     let table = unsafe { table.cast::<Kind>().as_ref() }?;
-    assert_eq!(table.size, size_of::<Kind>());
-    Some((table.kind)())
+    assert_eq!((table.head.size as usize, table.head.reserved), (size_of::<Kind>(), 0));
+    // SAFETY: the functions take what stands in their own table.
+    Some(unsafe { ((table.kind)(table.head.object), (table.asked)(table.head.object)) })
+}
+
+/// What the extension says that it belongs to.
+fn kind(table: *const c_void) -> Option<u32> {
+    told(table).map(|(kind, _)| kind)
 }
 
 /// Subclasses that override nothing.
@@ -72,4 +79,25 @@ fn every_object_of_a_file_may_have_one() {
     assert!(tables.iter().chain([&plugin.extension(unknown)]).all(|table| table.is_null()));
     assert!(default.extension(ID).is_null());
     event_loop.close().unwrap();
+}
+
+#[test]
+fn functions_know_their_object_also_through_wrappers() {
+    let plugin = plugin::load(&cdylib("loophost-fixture-extended"), &trust()).unwrap();
+    let default = PolicyHandle::new(DefaultEventLoopPolicy::new());
+    let policy = plugin.new_policy(None, &Options::new(), Some(default)).unwrap();
+    let wrapper = PolicyHandle::new(PlainPolicy(policy.clone()));
+    assert_eq!(told(wrapper.extension(ID)), Some((1, 1)));
+    let [one, other] = [(); 2].map(|()| wrapper.new_event_loop().unwrap());
+    let wrapped = LoopHandle::new(PlainLoop(LoopHandle::new(PlainLoop(one.clone()))));
+    assert_eq!(told(one.extension(ID)), Some((2, 1)));
+    assert_eq!(told(wrapped.extension(ID)), Some((2, 2)), "the same object");
+    assert_eq!(told(other.extension(ID)), Some((2, 1)), "an object of its own");
+    // The handle of the wrapper is enough, and a table that one has stays good after `close`.
+    let table = wrapped.extension(ID);
+    wrapped.close().unwrap();
+    other.close().unwrap();
+    drop((one, other, policy));
+    assert_eq!(told(table), Some((2, 3)));
+    assert_eq!(told(wrapper.extension(ID)), Some((1, 2)));
 }

@@ -12,7 +12,7 @@ use loophost::{
     plugin::{LoadError, inspect},
 };
 use loophost_tests::{
-    cdylib, loophost,
+    c_plugin, cdylib, loophost,
     plugin_file::{folder, offer},
     run,
 };
@@ -40,6 +40,16 @@ fn a_plugin_of_another_abi_can_be_inspected_and_not_used() {
         assert!(package.ends_with(&inspected.metadata.name), "{package}");
         assert!(matches!(inspected.check(), Err(LoadError::Abi { .. })));
     }
+}
+
+#[test]
+fn a_longer_descriptor_is_read_whole() {
+    let Some(file) = c_plugin("tests/c-fixtures/long_descriptor.c", "long-descriptor", &[]) else { return };
+    let inspected = inspect(&file).unwrap();
+    inspected.check().unwrap();
+    let metadata = &inspected.metadata;
+    assert_eq!((&*metadata.name, &*metadata.offers[0].name), ("long", "last"));
+    assert!(metadata.summary.len() > Descriptor::METADATA_ROOM);
 }
 
 /// A sequence of numbers that is the same in every run (xorshift64*).

@@ -259,10 +259,18 @@ fn other_builds_of_the_right_abi_are_refused_too() {
     let flags = with_descriptor(GOOD, &folder, &[(32, &Descriptor::PANIC_ABORT.to_le_bytes())]);
     let (error, message) = refused(&flags);
     assert!(matches!(error, LoadError::PanicAbort { .. }), "{message}");
+    let flags = with_descriptor(GOOD, &folder, &[(32, &(1u32 << 31 | 1 << 16).to_le_bytes())]);
+    let (error, message) = refused(&flags);
+    assert!(matches!(error, LoadError::UnknownFlags { flags: 0x8001_0000, .. }), "{message}");
+    assert!(message.contains("it needs a newer loophost") && message.contains("0x80010000"), "{message}");
     let abi_stable = with_descriptor(GOOD, &folder, &[(40, b"9.8.7\0")]);
     let (error, message) = refused(&abi_stable);
     assert!(matches!(error, LoadError::AbiStable { .. }), "{message}");
     assert!(message.contains("9.8.7") && message.contains(Descriptor::ABI_STABLE), "{message}");
+    // Only the patch is another, and the layouts are the same.
+    let mut later = *b"0.11.99\0";
+    later[..5].copy_from_slice(&Descriptor::ABI_STABLE.as_bytes()[..5]);
+    load(&with_descriptor("loophost-fixture-extended", &folder, &[(40, &later)])).unwrap();
     let no_text = with_descriptor(GOOD, &folder, &[(56, b"\xff")]);
     assert_eq!(flaw_of(&no_text), Flaw::DamagedDescriptor);
 }

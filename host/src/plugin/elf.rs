@@ -166,7 +166,7 @@ fn read_at_address(image: &Image<'_>, address: u64) -> Option<Vec<u8>> {
     let room = segment.p_filesz(Little) - inside;
     let magic_and_size = data.read_bytes_at(offset, 20).ok()?;
     let size = u64::from(u32::from_le_bytes(magic_and_size.get(16..)?.try_into().ok()?));
-    if size > room || size > LARGEST_TABLE {
+    if size > room || size > Descriptor::LONGEST as u64 {
         return None;
     }
     data.read_bytes_at(offset, size).ok().map(<[u8]>::to_vec)

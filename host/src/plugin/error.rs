@@ -44,7 +44,14 @@ pub enum LoadError {
         /// The ABI of this host.
         host: AbiVersion,
     },
-    /// The plugin is built with another version of `abi_stable`.
+    /// The plugin needs a host that knows what these flags of its descriptor mean.
+    UnknownFlags {
+        /// The file.
+        path: PathBuf,
+        /// Bits of [`Descriptor::MUST_KNOW`].
+        flags: u32,
+    },
+    /// The plugin is built with another series of `abi_stable`.
     AbiStable {
         /// The file.
         path: PathBuf,
@@ -130,6 +137,11 @@ impl fmt::Display for LoadError {
                      rebuild it with loophost-plugin-api {host}, or use a loophost with plugin ABI {needs}"
                 )
             }
+            Self::UnknownFlags { flags, .. } => write!(
+                f,
+                "it needs a newer loophost: its descriptor has the flags {flags:#x}, which this one does not know\n\
+                 use a newer loophost, or a build of the plugin for plugin ABI {ABI_MAJOR}.{ABI_MINOR}"
+            ),
             Self::AbiStable { plugin, .. } => write!(
                 f,
                 "it is built with abi_stable {plugin}; this host has {}\n\
@@ -189,6 +201,7 @@ impl LoadError {
             | Self::Distrusted { path, .. }
             | Self::Unusable { path, .. }
             | Self::Abi { path, .. }
+            | Self::UnknownFlags { path, .. }
             | Self::AbiStable { path, .. }
             | Self::PanicAbort { path }
             | Self::UndefinedSymbol { path, .. }

@@ -74,16 +74,15 @@ pub(super) fn inspect_file(path: &Path, file: &File) -> Result<Inspected, LoadEr
     }
     let bytes = elf::descriptor(file).map_err(unusable)?;
     let descriptor = Descriptor::read(&bytes).ok_or_else(|| unusable(Flaw::DamagedDescriptor))?;
-    let metadata = descriptor.metadata();
-    if metadata.is_none() && (descriptor.abi_major, descriptor.abi_minor) == (ABI_MAJOR, ABI_MINOR) {
+    let (metadata, identity) = (descriptor.metadata_in(&bytes), Identity::of(&stat));
+    let is_damaged = metadata.is_none();
+    let inspected =
+        Inspected { path: path.into(), descriptor, metadata: metadata.unwrap_or_default(), identity };
+    // That of another ABI may be none that this host understands.
+    if is_damaged && inspected.check_abi().is_ok() {
         return Err(unusable(Flaw::DamagedDescriptor));
     }
-    Ok(Inspected {
-        path: path.into(),
-        descriptor,
-        metadata: metadata.unwrap_or_default(),
-        identity: Identity::of(&stat),
-    })
+    Ok(inspected)
 }
 
 fn special(path: &Path) -> LoadError {
@@ -101,20 +100,31 @@ impl Inspected {
     /// Whether this host can load it, as far as one can tell without running any of it.
     ///
     /// # Errors
-    /// It is built for another ABI, with another `abi_stable`, or with `panic = "abort"`.
+    /// It is built for another ABI, with another series of `abi_stable`, or with `panic = "abort"`, or says that its host
+    /// must know something which this one does not.
     pub fn check(&self) -> Result<(), LoadError> {
+        self.check_abi()?;
+        let flags = self.descriptor.unknown_flags();
+        if flags != 0 {
+            return Err(LoadError::UnknownFlags { path: self.path.clone(), flags });
+        }
+        if self.descriptor.flags & Descriptor::PANIC_ABORT != 0 {
+            return Err(LoadError::PanicAbort { path: self.path.clone() });
+        }
+        if !self.descriptor.is_c() && !self.descriptor.is_of_our_abi_stable() {
+            let plugin = self.descriptor.abi_stable().to_owned();
+            return Err(LoadError::AbiStable { path: self.path.clone(), plugin });
+        }
+        Ok(())
+    }
+
+    /// Whether its version of the ABI is one that this host serves.
+    fn check_abi(&self) -> Result<(), LoadError> {
         let plugin = AbiVersion { major: self.descriptor.abi_major, minor: self.descriptor.abi_minor };
         let host = AbiVersion { major: ABI_MAJOR, minor: ABI_MINOR };
         let needs = plugin.lowest_host(self.descriptor.needs_minor);
         if !host.serves(needs) {
             return Err(LoadError::Abi { path: self.path.clone(), plugin, needs, host });
-        }
-        if self.descriptor.flags & Descriptor::PANIC_ABORT != 0 {
-            return Err(LoadError::PanicAbort { path: self.path.clone() });
-        }
-        if !self.descriptor.is_c() && self.descriptor.abi_stable() != Descriptor::ABI_STABLE {
-            let plugin = self.descriptor.abi_stable().to_owned();
-            return Err(LoadError::AbiStable { path: self.path.clone(), plugin });
         }
         Ok(())
     }

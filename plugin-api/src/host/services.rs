@@ -51,7 +51,7 @@ pub struct HostServices {
     pub signal_unsubscribe: extern "C" fn(HandleId) -> AbiResult<bool>,
     /// Takes a child's status: one of the codes of this module.
     pub reap: extern "C" fn(i64, ExitPlace<'_>) -> AbiResult<u32>,
-    /// An extension's table, or null.
+    /// An extension's table, or null: see [`ExtensionHead`](crate::ExtensionHead). It has no object.
     #[sabi(last_prefix_field)]
     pub extension: extern "C" fn(RStr<'_>) -> *const c_void,
 }

@@ -1,6 +1,6 @@
 //! What is read from a plugin file without running any of it.
 
-use std::str;
+use std::{mem::offset_of, str};
 
 use crate::{ABI_MAJOR, ABI_MINOR};
 
@@ -20,13 +20,15 @@ pub struct Descriptor {
     pub abi_minor: u32,
     /// The lowest minor of a host that it works with.
     pub needs_minor: u32,
-    /// [`PANIC_ABORT`](Self::PANIC_ABORT), [`C`](Self::C) and bits to come.
+    /// [`PANIC_ABORT`](Self::PANIC_ABORT), [`C`](Self::C) and bits to come: those in [`MUST_KNOW`](Self::MUST_KNOW) keep a
+    /// host away that does not know them, the others only inform.
     pub flags: u32,
     /// Bytes of `metadata` in use.
     pub metadata_len: u32,
     /// The version of `abi_stable`, as text that ends with zeros; empty in C.
     pub abi_stable: [u8; 16],
-    /// `key=value` lines, UTF-8: see [`Metadata`].
+    /// `key=value` lines, UTF-8: see [`Metadata`]. They are the rest of the descriptor: in a file it may be longer or
+    /// shorter, and [`metadata_in`](Self::metadata_in) reads all of it. What would be another field is a key here.
     pub metadata: [u8; Self::METADATA_ROOM],
 }
 
@@ -43,9 +45,17 @@ impl Descriptor {
     pub const PANIC_ABORT: u32 = 1;
     /// Flag: its code is not in Rust, and behind [`C_ROOT_SYMBOL`](Self::C_ROOT_SYMBOL): see `loophost.h`.
     pub const C: u32 = 1 << 1;
-    /// Bytes that metadata may take.
+    /// The flags that a host refuses if it does not know them, for it could not serve the plugin: bits 16 to 31, none of
+    /// which has a meaning yet. Of bits 0 to 15 it ignores those that it does not know.
+    pub const MUST_KNOW: u32 = 0xffff_0000;
+    /// Bytes that metadata may take in a plugin that is built with this crate.
     pub const METADATA_ROOM: usize = 4096;
-    /// The version of `abi_stable` that this crate is built with; another one has other layouts.
+    /// Bytes that a host reads of a descriptor at the most; a longer one is damaged.
+    pub const LONGEST: usize = 1 << 20;
+    /// Where metadata begins.
+    const METADATA_AT: usize = offset_of!(Self, metadata);
+    /// The version of `abi_stable` that this crate is built with. Another one of its series, 0.11, has the same header, and
+    /// layouts that can be compared.
     pub const ABI_STABLE: &'static str = "0.11.3";
 
     /// The descriptor of a plugin built with this crate.
@@ -80,7 +90,7 @@ impl Descriptor {
 
     /// Reads a descriptor from the bytes of a file; `None` if they do not begin with one.
     ///
-    /// What an older and shorter descriptor lacks is zero.
+    /// What an older and shorter descriptor lacks is zero; of a longer one `metadata` gets the beginning.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let word = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
         if bytes.get(..16)? != Self::MAGIC {
@@ -89,9 +99,9 @@ impl Descriptor {
         let size = word(16)?;
         let bytes = bytes.get(..size as usize)?;
         let mut abi_stable = [0; 16];
-        abi_stable.copy_from_slice(bytes.get(40..56)?);
+        abi_stable.copy_from_slice(bytes.get(40..Self::METADATA_AT)?);
         let mut metadata = [0; Self::METADATA_ROOM];
-        let text = bytes.get(56..)?;
+        let text = bytes.get(Self::METADATA_AT..)?;
         let room = text.len().min(metadata.len());
         metadata[..room].copy_from_slice(&text[..room]);
         Some(Self {
@@ -112,15 +122,38 @@ impl Descriptor {
         self.flags & Self::C != 0
     }
 
+    /// The flags that keep this host away: see [`MUST_KNOW`](Self::MUST_KNOW).
+    pub const fn unknown_flags(&self) -> u32 {
+        self.flags & Self::MUST_KNOW
+    }
+
     /// The version of `abi_stable` that the plugin was built with.
     pub fn abi_stable(&self) -> &str {
         let end = self.abi_stable.iter().position(|byte| *byte == 0).unwrap_or(self.abi_stable.len());
         str::from_utf8(&self.abi_stable[..end]).unwrap_or("?")
     }
 
-    /// Name, version and offers; `None` if the text is not UTF-8 or its length is wrong.
+    /// Whether that version is of the series of [`ABI_STABLE`](Self::ABI_STABLE): what comes after the second dot does not
+    /// count.
+    pub fn is_of_our_abi_stable(&self) -> bool {
+        fn series(version: &str) -> impl Iterator<Item = &str> {
+            version.split('.').take(2)
+        }
+        series(self.abi_stable()).eq(series(Self::ABI_STABLE))
+    }
+
+    /// Name, version and offers of a descriptor that is linked in; `None` if the text is not UTF-8 or its length is wrong.
     pub fn metadata(&self) -> Option<Metadata> {
-        let text = self.metadata.get(..self.metadata_len as usize)?;
+        self.parse(&self.metadata)
+    }
+
+    /// The same of one that [`read`](Self::read) has found in `bytes`, however long it is.
+    pub fn metadata_in(&self, bytes: &[u8]) -> Option<Metadata> {
+        self.parse(bytes.get(Self::METADATA_AT..self.size as usize)?)
+    }
+
+    fn parse(&self, room: &[u8]) -> Option<Metadata> {
+        let text = room.get(..self.metadata_len as usize)?;
         Some(Metadata::parse(str::from_utf8(text).ok()?))
     }
 }
@@ -277,6 +310,17 @@ mod tests {
     }
 
     #[test]
+    fn the_series_of_abi_stable_counts_and_not_the_patch() {
+        let with = |version| Descriptor { abi_stable: padded(version), ..SAMPLE };
+        for same in [Descriptor::ABI_STABLE, "0.11.0", "0.11.14"] {
+            assert!(with(same).is_of_our_abi_stable(), "{same}");
+        }
+        for other in ["0.10.3", "0.12.0", "1.11.3", "0.110.3", "0.1", "0", ""] {
+            assert!(!with(other).is_of_our_abi_stable(), "{other}");
+        }
+    }
+
+    #[test]
     #[should_panic(expected = "a later minor")]
     fn a_plugin_cannot_need_what_it_was_not_built_for() {
         SAMPLE.needing(ABI_MINOR + 1);
@@ -307,6 +351,25 @@ mod tests {
         assert!(Descriptor::read(&good[1..]).is_none());
         let mut wrong_length = good.clone();
         wrong_length[36..40].fill(0xff);
-        assert!(Descriptor::read(&wrong_length).unwrap().metadata().is_none());
+        let read = Descriptor::read(&wrong_length).unwrap();
+        assert!(read.metadata().is_none() && read.metadata_in(&wrong_length).is_none());
+    }
+
+    /// As a later minor may write it, or an earlier one have written it.
+    #[test]
+    fn metadata_may_be_longer_or_shorter_than_this_crate_s() {
+        let with = |text: &str| {
+            let mut bytes = bytes(&SAMPLE)[..56].to_vec();
+            bytes.extend(text.as_bytes());
+            bytes[16..20].copy_from_slice(&((56 + text.len()) as u32).to_ne_bytes());
+            bytes[36..40].copy_from_slice(&(text.len() as u32).to_ne_bytes());
+            bytes
+        };
+        for summary in [0, Descriptor::METADATA_ROOM, 30_000].map(|length| "x".repeat(length)) {
+            let bytes = with(&format!("name=long\nsummary={summary}\noffer=policy:last"));
+            let metadata = Descriptor::read(&bytes).unwrap().metadata_in(&bytes).unwrap();
+            assert_eq!((&*metadata.name, &metadata.summary), ("long", &summary));
+            assert_eq!(metadata.offers[0].name, "last");
+        }
     }
 }

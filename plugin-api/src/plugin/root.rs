@@ -1,6 +1,6 @@
 //! The table of functions that a loaded plugin answers with.
 
-use std::{ffi::c_void, ptr, sync::OnceLock};
+use std::{ffi::c_void, ptr};
 
 use abi_stable::{
     StableAbi,
@@ -8,12 +8,12 @@ use abi_stable::{
     package_version_strings,
     prefix_type::PrefixTypeTrait,
     sabi_types::VersionStrings,
-    std_types::{ROption, RStr, RVec},
+    std_types::{ROption, RStr},
 };
 
-use super::{Descriptor, Offer, Plugin};
+use super::Plugin;
 use crate::{
-    AbiResult, Error, KeyValue, Options, PolicyHandle, WatcherHandle,
+    AbiResult, Error, Options, PolicyHandle, WatcherHandle,
     guard::{guard, guard_or, install_panic_hook},
     host::{self, HostServices_Ref},
     key_value::KeyValues,
@@ -27,13 +27,11 @@ use crate::{
 pub struct PluginRoot {
     /// Called once, before everything else.
     pub init: extern "C" fn(HostServices_Ref) -> AbiResult<()>,
-    /// One list for each thing on offer: `kind`, `name`, `summary`, `option.KEY`.
-    pub offers: extern "C" fn() -> AbiResult<RVec<RVec<KeyValue>>>,
     /// Makes a policy that is on offer.
     pub new_policy: extern "C" fn(RStr<'_>, KeyValues, ROption<PolicyHandle>) -> AbiResult<PolicyHandle>,
     /// Makes a watcher that is on offer.
     pub new_watcher: extern "C" fn(RStr<'_>, KeyValues, ROption<WatcherHandle>) -> AbiResult<WatcherHandle>,
-    /// An extension's table, or null.
+    /// An extension's table, or null: see [`ExtensionHead`](crate::ExtensionHead). It has no object.
     #[sabi(last_prefix_field)]
     pub extension: extern "C" fn(RStr<'_>) -> *const c_void,
 }
@@ -45,16 +43,11 @@ impl RootModule for PluginRoot_Ref {
     const VERSION_STRINGS: VersionStrings = package_version_strings!();
 }
 
-/// The descriptor of the plugin in this file. A file has one plugin, and so has the host: its built-ins.
-static DESCRIPTOR: OnceLock<&'static Descriptor> = OnceLock::new();
-
 impl PluginRoot_Ref {
     /// The functions of the author's `P`.
-    pub fn of<P: Plugin>(descriptor: &'static Descriptor) -> Self {
-        DESCRIPTOR.get_or_init(|| descriptor);
+    pub fn of<P: Plugin>() -> Self {
         PluginRoot {
             init: init::<P>,
-            offers,
             new_policy: new_policy::<P>,
             new_watcher: new_watcher::<P>,
             extension: extension::<P>,
@@ -97,26 +90,6 @@ extern "C" fn init<P: Plugin>(services: HostServices_Ref) -> AbiResult<()> {
         install_panic_hook();
         P::init()
     })
-}
-
-extern "C" fn offers() -> AbiResult<RVec<RVec<KeyValue>>> {
-    guard(|| {
-        let metadata = DESCRIPTOR.get().and_then(|descriptor| descriptor.metadata());
-        Ok(metadata.unwrap_or_default().offers.iter().map(offer).collect())
-    })
-}
-
-fn offer(offer: &Offer) -> RVec<KeyValue> {
-    let options =
-        offer.options.iter().map(|option| KeyValue::new(&format!("option.{}", option.key), &option.help));
-    [
-        KeyValue::new("kind", offer.kind.as_str()),
-        KeyValue::new("name", &offer.name),
-        KeyValue::new("summary", &offer.summary),
-    ]
-    .into_iter()
-    .chain(options)
-    .collect()
 }
 
 extern "C" fn new_policy<P: Plugin>(

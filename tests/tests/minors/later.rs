@@ -147,7 +147,7 @@ pub fn uptime() -> Option<u64> {
         ),
         Edit::before(
             "plugin-api/src/plugin.rs",
-            "    /// The static table of extension `vendor.name/1`, which begins with its size, or null.\n",
+            "    /// The table of extension `vendor.name/1`, or null: a static",
             "    /// New.\n    fn health() -> u64 {\n        20\n    }\n\n",
         ),
         Edit::before(

@@ -5,15 +5,17 @@ use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
+use loophost_plugin_api::ExtensionHead;
+
 /// The table of `loophost.allocations/1`.
 #[repr(C)]
 pub(crate) struct Allocations {
-    size: usize,
+    head: ExtensionHead,
     count: AtomicU64,
 }
 
 pub(crate) static COUNT: Allocations =
-    Allocations { size: size_of::<Allocations>(), count: AtomicU64::new(0) };
+    Allocations { head: ExtensionHead::of_no_object::<Allocations>(), count: AtomicU64::new(0) };
 
 struct Counting;
 

@@ -9,7 +9,7 @@ use std::{
 
 use loophost_plugin_api::{
     __private::Growing, ABI_MAJOR, ABI_MINOR, Capabilities, ChildExit, Descriptor, ErrorCode, Event,
-    EventKind, Interest, IoVec, Op, OpCode, Stat,
+    EventKind, ExtensionHead, Interest, IoVec, Op, OpCode, Stat,
 };
 
 use super::abi::{
@@ -62,6 +62,7 @@ fn assertions() -> String {
     assert_layout(&mut text, "loophost_child_exit", size_of::<ChildExit>(), &[("size", 0)]);
     assert_struct!(text, "loophost_op", Op: code flags fd ptr len addr addr_len arg32 offset args);
     assert_struct!(text, "loophost_iovec", IoVec: ptr len);
+    assert_struct!(text, "loophost_extension", ExtensionHead: size reserved object);
     assert_struct!(text, "loophost_descriptor", Descriptor:
         magic size abi_major abi_minor needs_minor flags metadata_len abi_stable metadata);
     assert_layout(&mut text, "loophost_callback", size_of::<CCallback>(), &[]);
@@ -96,6 +97,7 @@ fn numbers() -> Vec<(&'static str, u64)> {
         ("ABI_MINOR", ABI_MINOR),
         ("PLUGIN_PANIC_ABORT", Descriptor::PANIC_ABORT),
         ("PLUGIN_C", Descriptor::C),
+        ("PLUGIN_MUST_KNOW", Descriptor::MUST_KNOW),
         ("READ", Interest::READ.0),
         ("WRITE", Interest::WRITE.0),
         ("OP_MULTISHOT", Op::MULTISHOT),
@@ -121,9 +123,9 @@ fn numbers() -> Vec<(&'static str, u64)> {
     wide.into_iter().chain(narrow.map(|(name, value)| (name, value.into()))).collect()
 }
 
-/// Compiles a file that includes the header.
-fn compile(compiler: &str, flags: &[&str], assert: &str, rest: &str) {
-    let Some(compiler) = loophost_tests::require(compiler) else { return };
+/// Compiles a file that includes the header; what the compiler has to say, and `None` if there is no compiler.
+fn complaints(compiler: &str, flags: &[&str], assert: &str, rest: &str) -> Option<String> {
+    let compiler = loophost_tests::require(compiler)?;
     let include = loophost_tests::workspace().join("plugin-api/include");
     let mut child = Command::new(compiler)
         .args(flags)
@@ -138,7 +140,11 @@ fn compile(compiler: &str, flags: &[&str], assert: &str, rest: &str) {
     let source = format!("#include \"loophost.h\"\n#include \"loophost.h\"\n#define ASSERT {assert}\n{rest}");
     child.stdin.take().unwrap().write_all(source.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn compile(compiler: &str, flags: &[&str], assert: &str, rest: &str) {
+    assert_eq!(complaints(compiler, flags, assert, rest).unwrap_or_default(), "");
 }
 
 /// What a plugin's file must have, in the words of both languages.
@@ -194,6 +200,21 @@ fn a_child_event_says_what_reap_has_answered() {
     let expected =
         [0, lost, lost, lost, Event::RECOVERED, lost, lost].map(|flags| format!("{flags} ")).concat();
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+}
+
+#[test]
+fn a_text_that_is_too_long_is_refused_by_the_compiler() {
+    let plugin = |length| format!("LOOPHOST_PLUGIN(\"{}\");", "x".repeat(length));
+    for (compiler, flags) in [("cc", ["-x", "c", "-std=c11"]), ("c++", ["-x", "c++", "-std=c++17"])] {
+        let complaints = |length| {
+            let flags = [&flags[..], &["-Wno-overlength-strings"]].concat();
+            complaints(compiler, &flags, "", &plugin(length))
+        };
+        let Some(fits) = complaints(Descriptor::METADATA_ROOM - 1) else { continue };
+        assert_eq!(fits, "");
+        let too_long = complaints(Descriptor::METADATA_ROOM).unwrap_or_default();
+        assert!(too_long.contains("too long for the plugin's descriptor"), "{too_long}");
+    }
 }
 
 /// What a plugin in C reads as none is what the host takes for none.

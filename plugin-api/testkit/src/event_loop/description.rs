@@ -2,7 +2,9 @@
 
 use std::{ffi::c_void, ptr};
 
-use loophost_plugin_api::{Capabilities, ErrorCode, EventLoop, LoopHandle, Op, OpCode, RepeatCallback, Stat};
+use loophost_plugin_api::{
+    Capabilities, ErrorCode, EventLoop, ExtensionHead, LoopHandle, Op, OpCode, RepeatCallback, Stat,
+};
 
 use super::{LoopBench, fd, pair};
 use crate::{
@@ -58,12 +60,12 @@ fn capabilities_are_honest(bench: &LoopBench<'_>) -> Verdict {
     Ok(Passed)
 }
 
-/// The loop with an extension, whose table has nothing but its size.
+/// The loop with an extension, whose table has nothing but its beginning.
 struct Extended(LoopHandle);
 
 impl Extended {
     const ID: &'static str = "loophost-testkit.nothing/1";
-    const TABLE: &'static usize = &size_of::<usize>();
+    const TABLE: &'static ExtensionHead = &ExtensionHead::of_no_object::<ExtensionHead>();
 }
 
 impl EventLoop for Extended {
@@ -89,10 +91,12 @@ fn extension_of_subclass(bench: &LoopBench<'_>) -> Verdict {
 
 fn unknown_is_refused(bench: &LoopBench<'_>) -> Verdict {
     let event_loop = bench.event_loop()?;
-    ensure!(!event_loop.supports(OpCode(u32::MAX)), "it supports an operation that there is not");
+    // The last that are not a plugin's own.
+    let (operation, figure) = (OpCode(u32::MAX >> 1), Stat(u32::MAX >> 1));
+    ensure!(!event_loop.supports(operation), "it supports an operation that there is not");
     let nothing = event_loop.extension("loophost.no-such-extension/1");
     ensure!(nothing.is_null(), "it has a table for an extension that there is not");
-    let unknown = event_loop.stat(Stat(u32::MAX));
+    let unknown = event_loop.stat(figure);
     equal("a figure that there is not", unknown, None)?;
     Ok(Passed)
 }
