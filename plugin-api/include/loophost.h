@@ -478,8 +478,9 @@ struct loophost_host {
     int (*log_enabled)(uint32_t level, const char *target);
     /* [any-thread] Writes a record. */
     void (*log)(const struct loophost_log_record *record);
-    /* [any-thread] 1 in a child made by fork(2) without exec. */
-    int (*forked)(void);
+    /* [any-thread] The number of this process, never 0: another one than that of everything it descends from by fork(2)
+     * without exec. What was made under another number must not be used here. No system call. */
+    uint64_t (*process_number)(void);
 
     /* [loop-thread] Announces that this thread runs `loop`; LOOP_RUNNING if it runs one already. */
     int (*enter_running)(struct loophost_loop *loop, uint64_t *token, struct loophost_error *error);

@@ -27,8 +27,8 @@ pub(super) struct CLoop {
     /// Whose turn it is to use `data`.
     cell: LoopCell<()>,
     closed: AtomicBool,
-    /// Whether it was made in a child of fork(2): only there it may be used.
-    born_in_fork: bool,
+    /// The number of the process that made it: only there it may be used.
+    born_in: u64,
 }
 
 // SAFETY: `loophost.h` says on which threads each function is called: those for the loop's thread are called under
@@ -55,9 +55,9 @@ impl CLoop {
                 ],
             )?;
         }
-        let born_in_fork = host::forked();
+        let born_in = host::process_number();
         let closed = AtomicBool::new(false);
-        Ok(Self { table, data, base, cell: LoopCell::new(()), closed, born_in_fork })
+        Ok(Self { table, data, base, cell: LoopCell::new(()), closed, born_in })
     }
 
     /// For what the loop's thread may do: no other one comes in between.
@@ -81,9 +81,9 @@ impl CLoop {
         ))
     }
 
-    /// Whether it was not made by the parent of this forked process.
+    /// Whether it was made in this process, and not in one that this was forked from.
     fn is_ours(&self) -> bool {
-        host::forked() == self.born_in_fork
+        host::process_number() == self.born_in
     }
 }
 
