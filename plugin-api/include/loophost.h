@@ -297,10 +297,14 @@ struct loophost_loop_vtable {
                       struct loophost_error *error);
     /* [loop-thread] 1 if there was one. */
     int (*remove_writer)(void *self, int64_t fd, struct loophost_error *error);
-    /* [loop-thread] One event, then nothing until rearm_io. FD_BUSY if the descriptor is watched already. */
+    /* [loop-thread] An event when `fd` is ready for something that is armed: at first what is in `interest`. Each
+     * direction is told once: an event uses up what it tells, and the other direction stays armed. FD_BUSY if the
+     * descriptor is watched already. */
     int (*watch_io)(void *self, int64_t fd, uint32_t interest, struct loophost_repeat_callback callback,
                     uint64_t *id, struct loophost_error *error);
-    /* [loop-thread] Asks for the next event; NOT_FOUND if there is no such stream. */
+    /* [loop-thread] Arms directions again, besides those that are armed; NOT_FOUND if there is no such stream. Must
+     * follow EAGAIN in each of them, or a read or write that has done less than was asked of it: what was ready before
+     * may not be told again, but for an end-of-file, which is. An event that was not needed may come. */
     int (*rearm_io)(void *self, uint64_t id, uint32_t interest, struct loophost_error *error);
     /* [loop-thread] 1 if it was watched. Comes before the descriptor is closed. */
     int (*unwatch_io)(void *self, uint64_t id, struct loophost_error *error);

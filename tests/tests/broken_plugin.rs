@@ -12,7 +12,7 @@ use loophost_tests::{Ended, Plugins, loophost, run};
 use serde_json::Value;
 
 /// The offer, its fault, the case that finds it, how that ends, and a part of what it says.
-const FAULTS: [(&str, &str, &str, &str, &str); 110] = [
+const FAULTS: &[(&str, &str, &str, &str, &str)] = &[
     ("policy", "hangs", "plugin/constructor-works", "timed out", "did not end"),
     ("policy", "exits", "plugin/constructor-works", "crashed", "ended the process with status 0"),
     ("policy", "changes-folder", "plugin/constructor-keeps-folder", "failed", "the working folder: expected"),
@@ -94,6 +94,7 @@ const FAULTS: [(&str, &str, &str, &str, &str); 110] = [
     ("policy", "takes-bad-descriptors", "loop/bad-descriptor", "failed", "add_reader(-1)"),
     ("policy", "drops-inside", "loop/reader-drop-uses-loop", "failed", "Err(ErrorCode(11))"),
     ("policy", "stream-again-and-again", "loop/stream-rearm", "failed", "events before rearm_io"),
+    ("policy", "one-direction-at-a-time", "loop/stream-directions", "failed", "something to read"),
     ("policy", "shares-streams", "loop/stream-or-callbacks", "failed", "FD_BUSY, but it worked"),
     ("policy", "never-rearms", "loop/stream-rearm", "failed", "room to write"),
     ("policy", "loses-wake-up", "loop/wakes-from-thread", "failed", "slept"),
