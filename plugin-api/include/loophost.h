@@ -298,13 +298,15 @@ struct loophost_loop_vtable {
     /* [loop-thread] 1 if there was one. */
     int (*remove_writer)(void *self, int64_t fd, struct loophost_error *error);
     /* [loop-thread] An event when `fd` is ready for something that is armed: at first what is in `interest`. Each
-     * direction is told once: an event uses up what it tells, and the other direction stays armed. FD_BUSY if the
-     * descriptor is watched already. */
+     * direction is told once: an event uses up what it tells, and the other direction stays armed. With 0 it is
+     * registered and silent until rearm_io. FD_BUSY if the descriptor is watched already; NOT_SUPPORTED for an unknown
+     * bit. */
     int (*watch_io)(void *self, int64_t fd, uint32_t interest, struct loophost_repeat_callback callback,
                     uint64_t *id, struct loophost_error *error);
-    /* [loop-thread] Arms directions again, besides those that are armed; NOT_FOUND if there is no such stream. Must
-     * follow EAGAIN in each of them, or a read or write that has done less than was asked of it: what was ready before
-     * may not be told again, but for an end-of-file, which is. An event that was not needed may come. */
+    /* [loop-thread] Arms directions again, besides those that are armed; NOT_FOUND if there is no such stream,
+     * NOT_SUPPORTED for an unknown bit. Must follow EAGAIN in each of them, or a read or write that has done less than
+     * was asked of it: what was ready before may not be told again, but for an end-of-file, which is. An event that was
+     * not needed may come. */
     int (*rearm_io)(void *self, uint64_t id, uint32_t interest, struct loophost_error *error);
     /* [loop-thread] 1 if it was watched. Comes before the descriptor is closed. */
     int (*unwatch_io)(void *self, uint64_t id, struct loophost_error *error);

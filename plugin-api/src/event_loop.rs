@@ -141,10 +141,12 @@ pub trait EventLoop: Send + Sync + 'static {
 
     /// Watches a stream: an event when `fd` is ready for something that is armed, with the ready bits as its `result`. The
     /// directions of `interest` are armed from the start. Each is told once: an event uses up what it tells, the other
-    /// direction stays armed, and [`rearm_io`](Self::rearm_io) adds to what is. Not in asyncio. Loop's thread.
+    /// direction stays armed, and [`rearm_io`](Self::rearm_io) adds to what is. With `NONE` it is registered and silent until
+    /// then. Not in asyncio. Loop's thread.
     ///
     /// # Errors
-    /// `FdBusy` if the descriptor is watched already.
+    /// `FdBusy` if the descriptor is watched already; `NotSupported` for a bit that the loop does not know
+    /// ([`Interest::check_known`]).
     fn watch_io(&self, fd: Fd, interest: Interest, callback: RepeatCallback) -> Result<HandleId, Error> {
         delegate!(self, "watch_io", watch_io(fd, interest, callback))
     }
@@ -154,7 +156,7 @@ pub trait EventLoop: Send + Sync + 'static {
     /// end-of-file, which is. An event that was not needed may come. Loop's thread.
     ///
     /// # Errors
-    /// `NotFound` if there is no such stream.
+    /// `NotFound` if there is no such stream; `NotSupported` as for `watch_io`.
     fn rearm_io(&self, id: HandleId, interest: Interest) -> Result<(), Error> {
         delegate!(self, "rearm_io", rearm_io(id, interest))
     }

@@ -95,6 +95,7 @@ const FAULTS: &[(&str, &str, &str, &str, &str)] = &[
     ("policy", "drops-inside", "loop/reader-drop-uses-loop", "failed", "Err(ErrorCode(11))"),
     ("policy", "stream-again-and-again", "loop/stream-rearm", "failed", "events before rearm_io"),
     ("policy", "one-direction-at-a-time", "loop/stream-directions", "failed", "something to read"),
+    ("policy", "takes-any-interest", "loop/stream-unknown-interest", "failed", "watch_io with"),
     ("policy", "shares-streams", "loop/stream-or-callbacks", "failed", "FD_BUSY, but it worked"),
     ("policy", "never-rearms", "loop/stream-rearm", "failed", "room to write"),
     ("policy", "loses-wake-up", "loop/wakes-from-thread", "failed", "slept"),

@@ -349,6 +349,7 @@ impl<B: Backend> EventLoop for BaseLoop<B> {
 
     fn watch_io(&self, fd: Fd, interest: Interest, callback: RepeatCallback) -> Result<HandleId, Error> {
         let hold = self.hold()?;
+        interest.check_known()?;
         let watched = self.cell.with(|state| state.watches.watch(fd, interest, callback))?;
         let (id, change) = watched.map_err(|(error, _callback)| error)?;
         if let Err(error) = self.apply(change) {
@@ -362,6 +363,7 @@ impl<B: Backend> EventLoop for BaseLoop<B> {
 
     fn rearm_io(&self, id: HandleId, interest: Interest) -> Result<(), Error> {
         let _hold = self.hold()?;
+        interest.check_known()?;
         let change = self.cell.with(|state| state.watches.rearm(id, interest, &mut state.ready))??;
         self.apply(change)
     }

@@ -259,6 +259,7 @@ impl EventLoop for UvEventLoop {
     }
 
     fn watch_io(&self, fd: Fd, interest: Interest, callback: RepeatCallback) -> Result<HandleId, Error> {
+        self.check_open().and_then(|()| interest.check_known())?;
         let callback = Repeated::new(callback);
         let id =
             self.state(|handles, state| state.watches.watch(handles, fd, interest, callback.clone()))??;
@@ -266,6 +267,7 @@ impl EventLoop for UvEventLoop {
     }
 
     fn rearm_io(&self, id: HandleId, interest: Interest) -> Result<(), Error> {
+        self.check_open().and_then(|()| interest.check_known())?;
         let number = stream(id);
         self.state(|handles, state| state.watches.rearm(handles, number, interest))?
     }

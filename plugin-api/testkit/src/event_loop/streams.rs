@@ -27,6 +27,11 @@ pub(super) const CASES: &[Case] = &[
         stream_directions,
     ),
     Case::event_loop(
+        "loop/stream-unknown-interest",
+        "a stream that is watched for nothing is silent until rearm_io; for unknown bits it is NOT_SUPPORTED",
+        stream_unknown_interest,
+    ),
+    Case::event_loop(
         "loop/stream-hung-up-is-silent",
         "a stream whose other end is gone and that nobody waits for costs no turns",
         stream_hung_up,
@@ -147,6 +152,33 @@ fn stream_directions(bench: &LoopBench<'_>) -> Verdict {
         bits = told.take().into_iter().fold(bits, Interest::union);
         bits == Interest::BOTH
     })?;
+    ensure!(event_loop.unwatch_io(id)?, "unwatch_io: expected true");
+    Ok(Passed)
+}
+
+fn stream_unknown_interest(bench: &LoopBench<'_>) -> Verdict {
+    let (event_loop, told) = (bench.event_loop()?, Told::default());
+    event_loop.requires_readiness()?;
+    let (near, mut far) = pair()?;
+    let unknown = [Interest(1 << 31), Interest::READ.union(Interest(1 << 2))];
+    for interest in unknown {
+        let watched = event_loop.watch_io(fd(&near), interest, RepeatCallback::new(|_| Ok(())));
+        refused(&format!("watch_io with {interest:?}"), watched, ErrorCode::NOT_SUPPORTED)?;
+    }
+    let id = told.watch(&event_loop, fd(&near), Interest::NONE)?;
+    far.write_all(b"x")?;
+    event_loop.turn()?;
+    event_loop.turn()?;
+    equal("events that nobody waits for", told.take(), [])?;
+    for interest in unknown {
+        let rearmed = event_loop.rearm_io(id, interest);
+        refused(&format!("rearm_io with {interest:?}"), rearmed, ErrorCode::NOT_SUPPORTED)?;
+    }
+    event_loop.turn()?;
+    equal("events after a rearm_io that was refused", told.take(), [])?;
+    event_loop.rearm_io(id, Interest::READ)?;
+    event_loop.turns_until("what was there to read", || !told.is_empty())?;
+    equal("the event", told.take(), [Interest::READ])?;
     ensure!(event_loop.unwatch_io(id)?, "unwatch_io: expected true");
     Ok(Passed)
 }
