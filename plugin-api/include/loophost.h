@@ -32,6 +32,9 @@
  * while it holds a lock of its own or is in the middle of a change. In a child made by fork(2) the loops of the parent
  * answer FORKED, and nothing of them is called.
  *
+ * Ids (of callbacks, timers, streams, operations, subscriptions) are never 0, and no object gives one twice: a stale one
+ * names nothing.
+ *
  * Text is UTF-8 and ends with a zero. Times are nanoseconds of CLOCK_MONOTONIC. No exception of C++ and no longjmp may
  * leave a function of a plugin.
  */

@@ -113,6 +113,7 @@ const FAULTS: &[(&str, &str, &str, &str, &str)] = &[
         "failed",
         "got [call_soon, call_soon_threadsafe, call_at]",
     ),
+    ("policy", "nothing-has-id", "loop/ids", "failed", "the id is 0"),
     ("policy", "denies-cancel", "loop/cancel", "failed", "expected true before it has run"),
     ("policy", "always-cancels", "loop/cancel", "failed", "expected false the second time"),
     ("policy", "clock-back", "loop/clock-monotonic", "failed", "went back"),
