@@ -147,17 +147,19 @@ enum {
     LOOPHOST_EVENT_TIMER = 1,
     LOOPHOST_EVENT_READY = 2,      /* of a reader or writer */
     LOOPHOST_EVENT_IO = 3,         /* of watch_io: result is what it is ready for */
-    LOOPHOST_EVENT_SIGNAL = 4,     /* result is the signal */
-    LOOPHOST_EVENT_COMPLETION = 5, /* result is 0 or more, or -errno */
+    LOOPHOST_EVENT_SIGNAL = 4,     /* result is the signal, aux the pid of its sender (SIGCHLD: of the child) or 0 */
+    LOOPHOST_EVENT_COMPLETION = 5, /* result is 0 or more, or -errno; aux the length of the address, if there is one */
     LOOPHOST_EVENT_CHILD = 6,      /* result is the returncode, aux the pid, data a loophost_child_exit */
     LOOPHOST_EVENT_EXCEPTION = 7   /* data is a loophost_exception_context */
 };
 
+/* Flags, each kind its own: the same bit may say something else of another kind. Unknown ones are ignored. */
 enum {
     LOOPHOST_EVENT_STATUS_LOST = 1, /* CHILD: somebody else took the status */
     LOOPHOST_EVENT_CORE_DUMPED = 2, /* CHILD */
     LOOPHOST_EVENT_RECOVERED = 4,   /* CHILD: somebody else took the status, but the kernel still knew it */
-    LOOPHOST_EVENT_MORE = 8         /* COMPLETION: more events of this operation follow */
+    LOOPHOST_EVENT_MORE = 8,        /* COMPLETION: more events of this operation follow */
+    LOOPHOST_EVENT_FROM_KERNEL = 1  /* SIGNAL: the kernel itself sent it, as it does for a terminal's ^C */
 };
 
 /* What happened; lent for the time of the call. */

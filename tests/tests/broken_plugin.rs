@@ -136,6 +136,7 @@ const FAULTS: &[(&str, &str, &str, &str, &str)] = &[
     ("policy", "forgets-early-stop", "loop/stop-before-run", "failed", "in vain for the stop"),
     ("policy", "forgets-close", "loop/close-twice", "failed", "is_closed after close"),
     ("policy", "deaf-to-signals", "loop/signal-handled", "failed", "in vain for the handler"),
+    ("policy", "hides-sender", "loop/signal-says-who", "failed", "number, sender and flags"),
     ("policy", "hides-signal-errors", "loop/signal-handler-error", "failed", "in vain for the report"),
     ("policy", "takes-any-signal", "loop/signal-invalid", "failed", "add_signal_handler(0)"),
     ("policy", "keeps-signal-handlers", "loop/signal-removed", "failed", "remove_signal_handler again"),
