@@ -96,6 +96,8 @@ const FAULTS: &[(&str, &str, &str, &str, &str)] = &[
     ("policy", "stream-again-and-again", "loop/stream-rearm", "failed", "events before rearm_io"),
     ("policy", "one-direction-at-a-time", "loop/stream-directions", "failed", "something to read"),
     ("policy", "takes-any-interest", "loop/stream-unknown-interest", "failed", "watch_io with"),
+    ("policy", "keeps-streams", "loop/stream-unwatched-inside", "failed", "expected [unwatch_io true"),
+    ("policy", "debugs-when-closed", "loop/closed-refuses", "failed", "set_debug of a closed loop"),
     ("policy", "shares-streams", "loop/stream-or-callbacks", "failed", "FD_BUSY, but it worked"),
     ("policy", "never-rearms", "loop/stream-rearm", "failed", "room to write"),
     ("policy", "loses-wake-up", "loop/wakes-from-thread", "failed", "slept"),

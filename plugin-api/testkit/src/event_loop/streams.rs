@@ -11,6 +11,7 @@ use loophost_plugin_api::{ErrorCode, EventKind, HandleId, Interest, RepeatCallba
 use super::{LoopBench, fd, pair};
 use crate::{
     Case, Verdict,
+    record::{NotesDrop, Record},
     test_loop::TestLoop,
     verdict::{Passed, ensure, equal, refused},
 };
@@ -30,6 +31,11 @@ pub(super) const CASES: &[Case] = &[
         "loop/stream-unknown-interest",
         "a stream that is watched for nothing is silent until rearm_io; for unknown bits it is NOT_SUPPORTED",
         stream_unknown_interest,
+    ),
+    Case::event_loop(
+        "loop/stream-unwatched-inside",
+        "a stream that is unwatched in its own callback is dropped after that returns, and not called again",
+        stream_unwatched_inside,
     ),
     Case::event_loop(
         "loop/stream-hung-up-is-silent",
@@ -180,6 +186,37 @@ fn stream_unknown_interest(bench: &LoopBench<'_>) -> Verdict {
     event_loop.turns_until("what was there to read", || !told.is_empty())?;
     equal("the event", told.take(), [Interest::READ])?;
     ensure!(event_loop.unwatch_io(id)?, "unwatch_io: expected true");
+    Ok(Passed)
+}
+
+fn stream_unwatched_inside(bench: &LoopBench<'_>) -> Verdict {
+    let (event_loop, record) = (bench.event_loop()?, Record::default());
+    event_loop.requires_readiness()?;
+    let (near, mut far) = pair()?;
+    let own = Arc::new(Mutex::new(HandleId(0)));
+    let (inner, id, notes) = (event_loop.clone(), own.clone(), record.clone());
+    let dropped = NotesDrop(record.clone(), "dropped");
+    let callback = RepeatCallback::new(move |_| {
+        let _until_here = &dropped;
+        let id = *id.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.note(format!("unwatch_io {}", inner.unwatch_io(id)?));
+        notes.refusal("rearm_io", inner.rearm_io(id, Interest::READ));
+        notes.note("returns");
+        Ok(())
+    });
+    let id = event_loop.watch_io(fd(&near), Interest::READ, callback)?;
+    *own.lock().unwrap_or_else(PoisonError::into_inner) = id;
+    far.write_all(b"x")?;
+    event_loop.turns_until("the event", || !record.is_empty())?;
+    event_loop.turn()?;
+    record.expect(["unwatch_io true", "rearm_io NOT_FOUND", "returns", "dropped"])?;
+    ensure!(!event_loop.unwatch_io(id)?, "unwatch_io the second time: expected false");
+    // The descriptor is free again.
+    let told = Told::default();
+    let again = told.watch(&event_loop, fd(&near), Interest::READ)?;
+    event_loop.turns_until("the event of another stream", || !told.is_empty())?;
+    ensure!(event_loop.unwatch_io(again)?, "unwatch_io of another stream: expected true");
+    record.expect([])?;
     Ok(Passed)
 }
 
