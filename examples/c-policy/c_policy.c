@@ -24,6 +24,7 @@
 
 #define LAST_SIGNAL 64
 #define SLOW_CALLBACK_NS UINT64_C(100000000)
+#define KNOWN_INTEREST (uint32_t)(LOOPHOST_READ | LOOPHOST_WRITE)
 #define LONGEST_WAIT_NS (UINT64_C(86400) * 1000000000)
 
 static const struct loophost_host *host;
@@ -549,9 +550,18 @@ static int remove_writer(void *self, int64_t fd, struct loophost_error *error) {
     return remove_one(self, fd, 1);
 }
 
+static int unknown_interest(uint32_t interest, struct loophost_error *error) {
+    return loophost_fail(error, LOOPHOST_ERROR_NOT_SUPPORTED, 0, "interest 0x%x has unknown bits: use 1 (READ) and 2 (WRITE)",
+                         (unsigned)interest);
+}
+
 static int watch_io(void *self, int64_t fd, uint32_t interest, struct loophost_repeat_callback callback, uint64_t *id,
                     struct loophost_error *error) {
     struct select_loop *loop = self;
+    if (interest & ~KNOWN_INTEREST) {
+        host->drop_repeat_callback(&callback);
+        return unknown_interest(interest, error);
+    }
     struct watch *watch = place_for(loop, fd, error);
     if (watch == NULL || watch->id != 0) {
         host->drop_repeat_callback(&callback);
@@ -572,6 +582,7 @@ static struct watch *stream(struct select_loop *loop, uint64_t id) {
 
 static int rearm_io(void *self, uint64_t id, uint32_t interest, struct loophost_error *error) {
     struct watch *watch = stream(self, id);
+    if (interest & ~KNOWN_INTEREST) return unknown_interest(interest, error);
     if (watch == NULL)
         return loophost_fail(error, LOOPHOST_ERROR_NOT_FOUND, 0, "no stream has the id %llu", (unsigned long long)id);
     watch->armed |= interest;

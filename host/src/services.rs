@@ -36,6 +36,7 @@ pub(crate) fn table() -> HostServices_Ref {
         HostServices {
             abi_minor: ABI_MINOR,
             fork_mark: fork_mark::for_plugins(),
+            process_number,
             log_enabled,
             log: write_log,
             enter_running,
@@ -57,6 +58,10 @@ pub(crate) fn table() -> HostServices_Ref {
 /// For functions that cannot fail: a panic gives `fallback`.
 fn guard_or<T>(fallback: T, f: impl FnOnce() -> T) -> T {
     guard(|| Ok(f())).into_result().unwrap_or(fallback)
+}
+
+extern "C" fn process_number() -> u64 {
+    fork_mark::generation()
 }
 
 extern "C" fn log_enabled(level: u32, target: RStr<'_>) -> bool {

@@ -28,13 +28,9 @@ use nix::sys::signal::Signal;
 
 use crate::{Error, HandleId, RepeatCallback};
 
-/// Bit of [`Event::flags`](crate::Event::flags) of a signal's event: the kernel itself sent it, as it does for a
-/// terminal's ^C. The pid of another sender is in [`Event::aux`](crate::Event::aux), 0 if it is not known.
-pub const FROM_KERNEL: u32 = 1;
-
 /// Calls `callback` on the broker's thread whenever signal `signum` arrives, until [`unsubscribe`]; the default action
 /// does not happen meanwhile. The event is of kind [`EventKind::SIGNAL`](crate::EventKind::SIGNAL), with the number as
-/// its result and [`FROM_KERNEL`] in its flags. Any thread, also from inside a callback.
+/// its result, the sender's pid in `aux` and [`FROM_KERNEL`](crate::Event::FROM_KERNEL) in its flags. Any thread, also from inside a callback.
 ///
 /// Callbacks are called one after the other, in the order of their subscriptions, with no lock held. An error that one
 /// returns is logged.
@@ -60,8 +56,9 @@ pub fn subscribe(signum: i32, callback: RepeatCallback) -> Result<HandleId, Erro
     broker::get().subscribe(signum, false, callback)
 }
 
-/// Bit of the flags of an event that says: no signal has arrived here, look all the same.
-pub(crate) const PULSE: u32 = 1 << 1;
+/// Bit of the flags of an event that says: no signal has arrived here, look all the same. The host's own, so it keeps clear of
+/// those of the ABI.
+pub(crate) const PULSE: u32 = 1 << 31;
 
 /// As [`subscribe`], and once a second the callback is called with [`PULSE`], after [`verify`].
 ///

@@ -42,6 +42,7 @@ main_thread_tests![
     a_child_leaves_the_parent_s_watcher_alone,
     a_child_finds_the_parent_s_watchers_empty_and_can_use_them,
     a_child_leaves_a_loop_in_c_alone,
+    a_child_of_a_child_leaves_its_parent_s_loops_alone,
     a_child_s_signals_are_its_own,
     a_child_is_not_caught_by_the_parent_s_locks,
 ];
@@ -72,8 +73,9 @@ fn a_child_has_no_running_loop() {
     policy::get_event_loop_policy();
     let event_loop = new_loop();
     let running = enter_running(&event_loop).unwrap();
+    let number = host::process_number();
     in_a_child(|| {
-        assert!(host::forked());
+        assert_ne!(host::process_number(), number);
         assert!(current_loop().is_none() && policy::get_running_loop().is_err());
         let own = new_loop();
         let running = enter_running(&own).unwrap();
@@ -81,7 +83,7 @@ fn a_child_has_no_running_loop() {
         drop(running);
         assert!(current_loop().is_none());
     });
-    assert!(!host::forked());
+    assert_eq!(host::process_number(), number);
     assert!(current_loop().unwrap().same(&event_loop));
     drop(running);
 }
@@ -163,11 +165,15 @@ fn a_child_finds_the_parent_s_watchers_empty_and_can_use_them() {
     }
 }
 
-fn a_child_leaves_a_loop_in_c_alone() {
-    let Some(file) = c_plugin(C_POLICY, "loophost_c_policy", &[]) else { return };
-    let plugin = plugin::load(&file, &trust()).unwrap();
+/// The policy of the example in C, if there is a compiler.
+fn policy_in_c() -> Option<PolicyHandle> {
+    let plugin = plugin::load(&c_plugin(C_POLICY, "loophost_c_policy", &[])?, &trust()).unwrap();
     let base = PolicyHandle::new(DefaultEventLoopPolicy::new());
-    let policy = plugin.new_policy(None, &Options::new(), Some(base)).unwrap();
+    Some(plugin.new_policy(None, &Options::new(), Some(base)).unwrap())
+}
+
+fn a_child_leaves_a_loop_in_c_alone() {
+    let Some(policy) = policy_in_c() else { return };
     let parents = policy.new_event_loop().unwrap();
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = || {
@@ -197,6 +203,36 @@ fn a_child_leaves_a_loop_in_c_alone() {
     parents.run_once(None).unwrap();
     assert_eq!(calls.load(SeqCst), 1);
     parents.close().unwrap();
+}
+
+fn a_child_of_a_child_leaves_its_parent_s_loops_alone() {
+    let in_c = policy_in_c();
+    let new_loops = || {
+        let in_c = in_c.iter().map(|policy| policy.new_event_loop().unwrap());
+        in_c.chain([new_loop()]).collect::<Vec<_>>()
+    };
+    let (used, refused) = (
+        |event_loop: &LoopHandle| event_loop.run_once(Some(Duration::ZERO)).unwrap(),
+        |event_loop: &LoopHandle| {
+            let error = event_loop.run_once(Some(Duration::ZERO)).unwrap_err();
+            assert_eq!(error.code(), ErrorCode::FORKED);
+        },
+    );
+    let firsts = new_loops();
+    in_a_child(|| {
+        let number = host::process_number();
+        let seconds = new_loops();
+        seconds.iter().for_each(used);
+        in_a_child(|| {
+            assert_ne!(host::process_number(), number);
+            firsts.iter().chain(&seconds).for_each(refused);
+            new_loops().iter().for_each(used);
+        });
+        firsts.iter().for_each(refused);
+        seconds.iter().for_each(used);
+        assert_eq!(host::process_number(), number);
+    });
+    firsts.iter().for_each(used);
 }
 
 fn a_child_s_signals_are_its_own() {

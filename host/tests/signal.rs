@@ -136,7 +136,7 @@ fn the_kernel_s_own_signals_are_marked() {
     });
     let id = signal::subscribe(libc::SIGALRM, callback).unwrap();
     main_thread::alarm();
-    assert_eq!(next(&told), (signal::FROM_KERNEL, 0));
+    assert_eq!(next(&told), (Event::FROM_KERNEL, 0));
     unsubscribe(id);
 }
 

@@ -17,7 +17,7 @@ use std::{
     thread,
 };
 
-use loophost::{ErrorCode, HandleId, RepeatCallback, signal};
+use loophost::{ErrorCode, Event, HandleId, RepeatCallback, signal};
 use main_thread::{Test, eventually, next};
 use nix::{
     sys::signal::{Signal, kill},
@@ -117,7 +117,7 @@ fn no_handler_is_installed() {
 fn the_kernel_s_own_signals_are_marked() {
     let (id, told) = subscribe(libc::SIGALRM);
     main_thread::alarm();
-    assert_eq!(next(&told), (i64::from(libc::SIGALRM), signal::FROM_KERNEL, 0));
+    assert_eq!(next(&told), (i64::from(libc::SIGALRM), Event::FROM_KERNEL, 0));
     assert!(signal::unsubscribe(id).unwrap());
 }
 

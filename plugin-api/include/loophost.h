@@ -32,6 +32,9 @@
  * host, a callback, or the drop of one while it holds a lock of its own or is in the middle of a change. In a child made by
  * fork(2) the loops of the parent answer FORKED, and nothing of them is called.
  *
+ * Ids (of callbacks, timers, streams, operations, subscriptions) are never 0, and no object gives one twice: a stale one
+ * names nothing.
+ *
  * Text is UTF-8 and ends with a zero. Times are nanoseconds of CLOCK_MONOTONIC. No exception of C++ and no longjmp may
  * leave a function of a plugin.
  */
@@ -161,17 +164,19 @@ enum {
     LOOPHOST_EVENT_TIMER = 1,
     LOOPHOST_EVENT_READY = 2,      /* of a reader or writer */
     LOOPHOST_EVENT_IO = 3,         /* of watch_io: result is what it is ready for */
-    LOOPHOST_EVENT_SIGNAL = 4,     /* result is the signal */
-    LOOPHOST_EVENT_COMPLETION = 5, /* result is 0 or more, or -errno */
+    LOOPHOST_EVENT_SIGNAL = 4,     /* result is the signal, aux the pid of its sender (SIGCHLD: of the child) or 0 */
+    LOOPHOST_EVENT_COMPLETION = 5, /* result is 0 or more, or -errno; aux the length of the address, if there is one */
     LOOPHOST_EVENT_CHILD = 6,      /* result is the returncode, aux the pid, data a loophost_child_exit */
     LOOPHOST_EVENT_EXCEPTION = 7   /* data is a loophost_exception_context */
 };
 
+/* Flags, each kind its own: the same bit may say something else of another kind. Unknown ones are ignored. */
 enum {
     LOOPHOST_EVENT_STATUS_LOST = 1, /* CHILD: somebody else took the status */
     LOOPHOST_EVENT_CORE_DUMPED = 2, /* CHILD */
     LOOPHOST_EVENT_RECOVERED = 4,   /* CHILD: somebody else took the status, but the kernel still knew it */
-    LOOPHOST_EVENT_MORE = 8         /* COMPLETION: more events of this operation follow */
+    LOOPHOST_EVENT_MORE = 8,        /* COMPLETION: more events of this operation follow */
+    LOOPHOST_EVENT_FROM_KERNEL = 1  /* SIGNAL: the kernel itself sent it, as it does for a terminal's ^C */
 };
 
 /* What happened; lent for the time of the call. */
@@ -366,10 +371,16 @@ struct loophost_loop_vtable {
                       struct loophost_error *error);
     /* [loop-thread] 1 if there was one. */
     int (*remove_writer)(void *self, int64_t fd, struct loophost_error *error);
-    /* [loop-thread] One event, then nothing until rearm_io. FD_BUSY if the descriptor is watched already. */
+    /* [loop-thread] An event when `fd` is ready for something that is armed: at first what is in `interest`. Each
+     * direction is told once: an event uses up what it tells, and the other direction stays armed. With 0 it is
+     * registered and silent until rearm_io. FD_BUSY if the descriptor is watched already; NOT_SUPPORTED for an unknown
+     * bit. */
     int (*watch_io)(void *self, int64_t fd, uint32_t interest, struct loophost_repeat_callback callback,
                     uint64_t *id, struct loophost_error *error);
-    /* [loop-thread] Asks for the next event; NOT_FOUND if there is no such stream. */
+    /* [loop-thread] Arms directions again, besides those that are armed; NOT_FOUND if there is no such stream,
+     * NOT_SUPPORTED for an unknown bit. Must follow EAGAIN in each of them, or a read or write that has done less than
+     * was asked of it: what was ready before may not be told again, but for an end-of-file, which is. An event that was
+     * not needed may come. */
     int (*rearm_io)(void *self, uint64_t id, uint32_t interest, struct loophost_error *error);
     /* [loop-thread] 1 if it was watched. Comes before the descriptor is closed. */
     int (*unwatch_io)(void *self, uint64_t id, struct loophost_error *error);
@@ -554,8 +565,9 @@ struct loophost_host {
     int (*log_enabled)(uint32_t level, const char *target);
     /* [any-thread] Writes a record. */
     void (*log)(const struct loophost_log_record *record);
-    /* [any-thread] 1 in a child made by fork(2) without exec. */
-    int (*forked)(void);
+    /* [any-thread] The number of this process, never 0: another one than that of everything it descends from by fork(2)
+     * without exec. What was made under another number must not be used here. No system call. */
+    uint64_t (*process_number)(void);
 
     /* [loop-thread] Announces that this thread runs `loop`; LOOP_RUNNING if it runs one already. */
     int (*enter_running)(struct loophost_loop *loop, uint64_t *token, struct loophost_error *error);

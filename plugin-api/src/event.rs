@@ -32,11 +32,13 @@ use crate::{
 #[derive(StableAbi, Clone, Copy, Debug)]
 pub struct Event<'a> {
     kind: EventKind,
-    /// Bits of the kind: `Event::STATUS_LOST` and so on; unknown bits are ignored.
+    /// Bits of the kind: `Event::STATUS_LOST` and so on. Each kind has its own, so that one bit may say two things; those that
+    /// are unknown are ignored.
     pub flags: u32,
     /// The result, by kind: a returncode, ready bits, or the number of a signal.
     pub result: i64,
-    /// A second number, by kind: the pid of a child.
+    /// A second number, by kind: CHILD: the pid of the child. SIGNAL: the pid of the process that sent it, for SIGCHLD that of the
+    /// child, 0 if it is not known. COMPLETION: the length of the address that was filled in, if the operation has one.
     pub aux: u64,
     /// Null, or a struct of the kind that begins with its own size.
     data: *const c_void,
@@ -58,7 +60,7 @@ impl EventKind {
     pub const READY: Self = Self(2);
     /// The descriptor of `watch_io` is ready; `result` holds the bits of [`Interest`](crate::Interest).
     pub const IO: Self = Self(3);
-    /// A signal arrived; `result` is its number.
+    /// A signal arrived, perhaps several times; `result` is its number, `aux` the sender's pid.
     pub const SIGNAL: Self = Self(4);
     /// An operation has an event; `result` ≥ 0 or −errno.
     pub const COMPLETION: Self = Self(5);
@@ -77,6 +79,8 @@ impl Event<'_> {
     pub const RECOVERED: u32 = 1 << 2;
     /// COMPLETION: more events of this operation follow.
     pub const MORE: u32 = 1 << 3;
+    /// SIGNAL: the kernel itself sent it, as it does for a terminal's ^C.
+    pub const FROM_KERNEL: u32 = 1;
 
     /// An event of a kind that carries nothing else.
     pub const fn new(kind: EventKind) -> Self {

@@ -2,7 +2,9 @@
 
 use abi_stable::StableAbi;
 
-/// A set of directions, as bits: what is asked for and what is ready.
+use crate::{Error, ErrorCode};
+
+/// A set of directions, as bits: what is asked for and what is ready. A loop refuses to watch for bits that it does not know.
 #[repr(transparent)]
 #[derive(StableAbi, Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Interest(pub u32);
@@ -16,6 +18,20 @@ impl Interest {
     pub const WRITE: Self = Self(1 << 1);
     /// Both directions.
     pub const BOTH: Self = Self(3);
+
+    /// What a loop does with the bits that it is asked for and does not know, so that its caller can do without them.
+    ///
+    /// # Errors
+    /// `NotSupported` if there are any.
+    pub fn check_known(self) -> Result<(), Error> {
+        let unknown = self.difference(Self::BOTH);
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let message =
+            format!("interest {:#x} has unknown bits: this loop knows READ (1) and WRITE (2)", self.0);
+        Err(Error::new(ErrorCode::NOT_SUPPORTED, message))
+    }
 
     /// Whether every direction of `other` is in the set.
     pub const fn contains(self, other: Self) -> bool {

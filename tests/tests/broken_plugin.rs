@@ -12,7 +12,7 @@ use loophost_tests::{Ended, Plugins, loophost, run};
 use serde_json::Value;
 
 /// The offer, its fault, the case that finds it, how that ends, and a part of what it says.
-const FAULTS: [(&str, &str, &str, &str, &str); 112] = [
+const FAULTS: &[(&str, &str, &str, &str, &str)] = &[
     ("policy", "hangs", "plugin/constructor-works", "timed out", "did not end"),
     ("policy", "exits", "plugin/constructor-works", "crashed", "ended the process with status 0"),
     ("policy", "changes-folder", "plugin/constructor-keeps-folder", "failed", "the working folder: expected"),
@@ -94,6 +94,10 @@ const FAULTS: [(&str, &str, &str, &str, &str); 112] = [
     ("policy", "takes-bad-descriptors", "loop/bad-descriptor", "failed", "add_reader(-1)"),
     ("policy", "drops-inside", "loop/reader-drop-uses-loop", "failed", "Err(ErrorCode(11))"),
     ("policy", "stream-again-and-again", "loop/stream-rearm", "failed", "events before rearm_io"),
+    ("policy", "one-direction-at-a-time", "loop/stream-directions", "failed", "something to read"),
+    ("policy", "takes-any-interest", "loop/stream-unknown-interest", "failed", "watch_io with"),
+    ("policy", "keeps-streams", "loop/stream-unwatched-inside", "failed", "expected [unwatch_io true"),
+    ("policy", "debugs-when-closed", "loop/closed-refuses", "failed", "set_debug of a closed loop"),
     ("policy", "shares-streams", "loop/stream-or-callbacks", "failed", "FD_BUSY, but it worked"),
     ("policy", "never-rearms", "loop/stream-rearm", "failed", "room to write"),
     ("policy", "loses-wake-up", "loop/wakes-from-thread", "failed", "slept"),
@@ -111,6 +115,7 @@ const FAULTS: [(&str, &str, &str, &str, &str); 112] = [
         "failed",
         "got [call_soon, call_soon_threadsafe, call_at]",
     ),
+    ("policy", "nothing-has-id", "loop/ids", "failed", "the id is 0"),
     ("policy", "denies-cancel", "loop/cancel", "failed", "expected true before it has run"),
     ("policy", "always-cancels", "loop/cancel", "failed", "expected false the second time"),
     ("policy", "clock-back", "loop/clock-monotonic", "failed", "went back"),
@@ -133,6 +138,7 @@ const FAULTS: [(&str, &str, &str, &str, &str); 112] = [
     ("policy", "forgets-early-stop", "loop/stop-before-run", "failed", "in vain for the stop"),
     ("policy", "forgets-close", "loop/close-twice", "failed", "is_closed after close"),
     ("policy", "deaf-to-signals", "loop/signal-handled", "failed", "in vain for the handler"),
+    ("policy", "hides-sender", "loop/signal-says-who", "failed", "number, sender and flags"),
     ("policy", "hides-signal-errors", "loop/signal-handler-error", "failed", "in vain for the report"),
     ("policy", "takes-any-signal", "loop/signal-invalid", "failed", "add_signal_handler(0)"),
     ("policy", "keeps-signal-handlers", "loop/signal-removed", "failed", "remove_signal_handler again"),

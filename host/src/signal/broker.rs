@@ -18,7 +18,7 @@ use nix::{
     sys::eventfd::{EfdFlags, EventFd},
 };
 
-use super::{FROM_KERNEL, PULSE, handler, mask, name};
+use super::{PULSE, handler, mask, name};
 use crate::{
     Error, Event, EventKind, HandleId, RepeatCallback, advice,
     process::{SignalSet, lock},
@@ -154,7 +154,7 @@ impl Broker {
     /// Calls the subscribers of a signal that has arrived.
     fn deliver(&self, arrival: SignalArrival) {
         let mut event = Event::with_result(EventKind::SIGNAL, i64::from(arrival.signum));
-        event.flags = if arrival.from_kernel { FROM_KERNEL } else { 0 };
+        event.flags = if arrival.from_kernel { Event::FROM_KERNEL } else { 0 };
         event.aux = u64::from(arrival.sender);
         // Those of now: what is subscribed from inside a callback waits for the next arrival.
         let ids: Vec<_> = self.lock().of(arrival.signum).map(|subscription| subscription.id).collect();

@@ -7,7 +7,7 @@ use std::{
     sync::{
         OnceLock,
         atomic::{
-            AtomicU32, AtomicU64,
+            AtomicU64,
             Ordering::{Relaxed, SeqCst},
         },
     },
@@ -15,26 +15,21 @@ use std::{
 
 use loophost_plugin_api::__private::ForkMark;
 
-/// What lies in the page.
-#[repr(C)]
-struct Mark {
-    /// 1 in the process that first loaded the host, 0 in everything forked from it.
-    word: AtomicU32,
-    /// The number of this process, 0 until it has asked for one.
-    generation: AtomicU64,
-}
+/// What lies in the page: the number of this process, 0 until it has asked for one.
+type Mark = AtomicU64;
 
-/// The word as plugins look at it: 1 here, 0 in a forked child.
+/// The number as plugins look at it: 0 in a forked child that has not asked for its own yet.
 pub(crate) fn for_plugins() -> ForkMark {
-    // SAFETY: the mark is valid for the life of the process; whoever writes it besides the kernel has done so.
-    unsafe { ForkMark::new(mark().word.as_ptr().cast_const()) }
+    generation();
+    // SAFETY: the mark is valid for the life of the process, and all access but the kernel's is atomic.
+    unsafe { ForkMark::new(mark().as_ptr().cast_const()) }
 }
 
 /// A number that differs between this process and all that it descends from by fork(2); never 0.
 #[inline]
 pub(crate) fn generation() -> u64 {
     let mark = mark();
-    match mark.generation.load(Relaxed) {
+    match mark.load(Relaxed) {
         0 => number(mark),
         generation => generation,
     }
@@ -42,7 +37,7 @@ pub(crate) fn generation() -> u64 {
 
 /// As [`generation`] for use in a signal handler: 0 in a forked child that has not asked for its number yet.
 pub(crate) fn generation_or_zero() -> u64 {
-    MARK.get().map_or(0, |mark| mark.generation.load(Relaxed))
+    MARK.get().map_or(0, |mark| mark.load(Relaxed))
 }
 
 /// Where [`generation`] is kept, if the kernel itself wipes it: in a process that was made without any handler of fork(3)
@@ -50,21 +45,17 @@ pub(crate) fn generation_or_zero() -> u64 {
 pub(crate) fn wiped_generation() -> Option<&'static AtomicU64> {
     generation();
     let mark = mark();
-    (!ptr::eq(mark, &CLEARED)).then_some(&mark.generation)
+    (!ptr::eq(mark, &CLEARED)).then_some(mark)
 }
 
 static MARK: OnceLock<&'static Mark> = OnceLock::new();
 
 /// Stands in for a page that the kernel wipes.
-static CLEARED: Mark = Mark { word: AtomicU32::new(0), generation: AtomicU64::new(0) };
+static CLEARED: Mark = Mark::new(0);
 
 #[inline]
 fn mark() -> &'static Mark {
-    MARK.get_or_init(|| {
-        let mark = wiped_page().unwrap_or_else(|_| cleared_by_handler());
-        mark.word.store(1, SeqCst);
-        mark
-    })
+    MARK.get_or_init(|| wiped_page().unwrap_or_else(|_| cleared_by_handler()))
 }
 
 #[cold]
@@ -72,7 +63,7 @@ fn number(mark: &Mark) -> u64 {
     // A child has a copy of this counter, so what it takes is above everything its parent had taken.
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let fresh = NEXT.fetch_add(1, Relaxed);
-    match mark.generation.compare_exchange(0, fresh, SeqCst, SeqCst) {
+    match mark.compare_exchange(0, fresh, SeqCst, SeqCst) {
         Ok(_) => fresh,
         Err(other_thread_s) => other_thread_s,
     }
@@ -111,8 +102,7 @@ fn wiped_page() -> io::Result<&'static Mark> {
 /// system call is not noticed then.
 fn cleared_by_handler() -> &'static Mark {
     extern "C" fn clear() {
-        CLEARED.word.store(0, SeqCst);
-        CLEARED.generation.store(0, SeqCst);
+        CLEARED.store(0, SeqCst);
     }
     // SAFETY: `clear` is a function of this program, which is never unloaded, and only stores to atomics. A failure
     // (ENOMEM) leaves a mark that never changes: what there was before.
@@ -147,18 +137,25 @@ mod tests {
     #[test]
     fn a_child_finds_the_page_wiped_and_takes_another_number() {
         let here = generation();
-        let read = || mark().word.load(SeqCst);
-        assert_eq!(read(), 1);
-        assert!(true_in_a_child(|| read() == 0 && generation_or_zero() == 0 && generation() > here));
-        assert_eq!((read(), generation()), (1, here));
+        assert_eq!(generation_or_zero(), here);
+        assert!(true_in_a_child(|| generation_or_zero() == 0 && generation() > here));
+        assert_eq!((generation_or_zero(), generation()), (here, here));
+    }
+
+    #[test]
+    fn a_child_of_a_child_takes_another_number_again() {
+        let here = generation();
+        assert!(true_in_a_child(|| {
+            let child_s = generation();
+            child_s > here && true_in_a_child(|| generation_or_zero() == 0 && generation() > child_s)
+        }));
     }
 
     #[test]
     fn without_the_page_a_handler_clears_the_mark() {
         let mark = cleared_by_handler();
-        mark.word.store(1, SeqCst);
         let here = number(mark);
-        assert!(true_in_a_child(|| mark.word.load(SeqCst) == 0 && number(mark) > here));
-        assert_eq!(mark.word.load(SeqCst), 1);
+        assert!(true_in_a_child(|| mark.load(SeqCst) == 0 && number(mark) > here));
+        assert_eq!(mark.load(SeqCst), here);
     }
 }

@@ -51,8 +51,8 @@ pub struct BaseLoop<B: Backend> {
     is_embeddable: bool,
     is_thread_bound: bool,
     debug: AtomicBool,
-    /// Whether it was made in a child of fork(2): only there it may be used.
-    born_in_fork: bool,
+    /// The number of the process that made it: only there it may be used.
+    born_in: u64,
 }
 
 /// Figures that any thread may read; only the thread that runs the loop writes them.
@@ -106,7 +106,7 @@ impl<B: Backend> BaseLoop<B> {
             is_embeddable,
             is_thread_bound,
             debug: AtomicBool::new(false),
-            born_in_fork: host::forked(),
+            born_in: host::process_number(),
         }
     }
 
@@ -137,7 +137,7 @@ impl<B: Backend> BaseLoop<B> {
 
     /// Refuses what would reach the parent's backend from a forked child.
     fn check_process(&self) -> Result<(), Error> {
-        if host::forked() == self.born_in_fork {
+        if host::process_number() == self.born_in {
             return Ok(());
         }
         Err(Error::new(
@@ -349,6 +349,7 @@ impl<B: Backend> EventLoop for BaseLoop<B> {
 
     fn watch_io(&self, fd: Fd, interest: Interest, callback: RepeatCallback) -> Result<HandleId, Error> {
         let hold = self.hold()?;
+        interest.check_known()?;
         let watched = self.cell.with(|state| state.watches.watch(fd, interest, callback))?;
         let (id, change) = watched.map_err(|(error, _callback)| error)?;
         if let Err(error) = self.apply(change) {
@@ -362,6 +363,7 @@ impl<B: Backend> EventLoop for BaseLoop<B> {
 
     fn rearm_io(&self, id: HandleId, interest: Interest) -> Result<(), Error> {
         let _hold = self.hold()?;
+        interest.check_known()?;
         let change = self.cell.with(|state| state.watches.rearm(id, interest, &mut state.ready))??;
         self.apply(change)
     }

@@ -11,20 +11,28 @@ use crate::{
     ready_queue::Entry,
 };
 
-/// An event of a signal in an id: the number in 8 bits, flags in 8 bits, the sender's pid in 32.
+const NUMBER_BITS: u32 = 8;
+const SENDER_BITS: u32 = 32;
+const FLAG_BITS: u32 = 20;
+
+/// An event of a signal in an id: the number, the sender's pid, and the flags, of which higher ones than fit are not passed on.
 fn pack(event: &Event) -> Id {
-    let number = event.result as u64 & 0xff;
-    let flags = u64::from(event.flags & 0xff);
-    let sender = event.aux & u64::from(u32::MAX);
-    Id::new(Kind::Signal, sender << 16 | flags << 8 | number)
+    let number = event.result as u64 & mask(NUMBER_BITS);
+    let sender = event.aux & mask(SENDER_BITS);
+    let flags = u64::from(event.flags) & mask(FLAG_BITS);
+    Id::new(Kind::Signal, (flags << SENDER_BITS | sender) << NUMBER_BITS | number)
+}
+
+const fn mask(bits: u32) -> u64 {
+    (1 << bits) - 1
 }
 
 /// The event that was packed.
 pub(crate) fn unpack(id: Id) -> Event<'static> {
     let bits = id.number();
-    let mut event = Event::with_result(EventKind::SIGNAL, (bits & 0xff) as i64);
-    event.flags = (bits >> 8 & 0xff) as u32;
-    event.aux = bits >> 16;
+    let mut event = Event::with_result(EventKind::SIGNAL, (bits & mask(NUMBER_BITS)) as i64);
+    event.aux = bits >> NUMBER_BITS & mask(SENDER_BITS);
+    event.flags = (bits >> (NUMBER_BITS + SENDER_BITS)) as u32;
     event
 }
 
@@ -100,8 +108,8 @@ mod tests {
     #[test]
     fn a_signal_survives_the_packing() {
         let mut event = Event::with_result(EventKind::SIGNAL, 64);
-        (event.flags, event.aux) = (1, 4_194_304);
+        (event.flags, event.aux) = (1 << 19 | Event::FROM_KERNEL, u32::MAX.into());
         let back = unpack(pack(&event));
-        assert_eq!((back.result, back.flags, back.aux), (64, 1, 4_194_304));
+        assert_eq!((back.result, back.flags, back.aux), (64, event.flags, event.aux));
     }
 }

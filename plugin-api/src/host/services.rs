@@ -1,6 +1,11 @@
 //! The table of functions that the host hands to a plugin, as ABI.md section 4 has it.
 
-use std::{ffi::c_void, marker::PhantomData, ptr};
+use std::{
+    ffi::c_void,
+    marker::PhantomData,
+    ptr,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use abi_stable::{
     StableAbi,
@@ -25,8 +30,10 @@ pub(super) const RECOVERED: u32 = 4;
 pub struct HostServices {
     /// The minor of the ABI that the host was built for.
     pub abi_minor: u32,
-    /// A word that is 0 in a forked child and nowhere else.
+    /// Where the number of the process is, so that it costs no call; 0 there: it is to be asked for.
     pub fork_mark: ForkMark,
+    /// The number of the process, never 0: another one than that of everything it descends from by fork(2).
+    pub process_number: extern "C" fn() -> u64,
     /// Whether a record of this level (1 error to 5 trace) and target would be written.
     pub log_enabled: extern "C" fn(u32, RStr<'_>) -> bool,
     /// Writes a record.
@@ -56,10 +63,10 @@ pub struct HostServices {
     pub extension: extern "C" fn(RStr<'_>) -> *const c_void,
 }
 
-/// The address of a word in a page that the kernel wipes in a forked child.
+/// The address of the process's number, in a page that the kernel wipes in a forked child: 0 until that has asked for its own.
 #[repr(transparent)]
 #[derive(StableAbi, Clone, Copy)]
-pub struct ForkMark(*const u32);
+pub struct ForkMark(*const u64);
 
 // SAFETY: an address; `ForkMark::new` has its caller guarantee that what lies there may be read by any thread.
 unsafe impl Send for ForkMark {}
@@ -68,14 +75,15 @@ unsafe impl Sync for ForkMark {}
 
 impl ForkMark {
     /// # Safety
-    /// `word` is valid for the life of the process, and nobody but the kernel writes it.
-    pub const unsafe fn new(word: *const u32) -> Self {
-        Self(word)
+    /// `number` is aligned and valid for the life of the process, and only accessed atomically but by the kernel.
+    pub const unsafe fn new(number: *const u64) -> Self {
+        Self(number)
     }
 
-    pub(super) fn is_wiped(self) -> bool {
-        // SAFETY: see `new`; volatile because the kernel writes it.
-        unsafe { self.0.read_volatile() == 0 }
+    #[inline]
+    pub(super) fn number(self) -> u64 {
+        // SAFETY: see `new`; it is only read.
+        unsafe { AtomicU64::from_ptr(self.0.cast_mut()) }.load(Relaxed)
     }
 }
 

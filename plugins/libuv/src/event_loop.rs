@@ -33,8 +33,8 @@ pub(crate) struct UvEventLoop {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) counters: Counters,
     debug: AtomicBool,
-    /// Whether it was made in a child of fork(2): only there it may be used.
-    born_in_fork: bool,
+    /// The number of the process that made it: only there it may be used.
+    born_in: u64,
 }
 
 /// Figures that any thread may read; only the thread that runs the loop writes them.
@@ -64,7 +64,7 @@ impl UvEventLoop {
             inbox: Arc::new(Inbox::new(waker)),
             counters: Counters::default(),
             debug: AtomicBool::new(false),
-            born_in_fork: host::forked(),
+            born_in: host::process_number(),
         })
     }
 
@@ -84,7 +84,7 @@ impl UvEventLoop {
     }
 
     fn is_of_this_process(&self) -> bool {
-        host::forked() == self.born_in_fork
+        host::process_number() == self.born_in
     }
 
     /// Refuses what would reach the parent's epoll from a forked child.
@@ -259,6 +259,7 @@ impl EventLoop for UvEventLoop {
     }
 
     fn watch_io(&self, fd: Fd, interest: Interest, callback: RepeatCallback) -> Result<HandleId, Error> {
+        self.check_open().and_then(|()| interest.check_known())?;
         let callback = Repeated::new(callback);
         let id =
             self.state(|handles, state| state.watches.watch(handles, fd, interest, callback.clone()))??;
@@ -266,6 +267,7 @@ impl EventLoop for UvEventLoop {
     }
 
     fn rearm_io(&self, id: HandleId, interest: Interest) -> Result<(), Error> {
+        self.check_open().and_then(|()| interest.check_known())?;
         let number = stream(id);
         self.state(|handles, state| state.watches.rearm(handles, number, interest))?
     }

@@ -129,6 +129,8 @@ fn a_forked_child_leaves_the_parent_s_loop_alone() {
         near.write_all(b"x").unwrap();
         own.add_reader(far.as_raw_fd().into(), count.callback()).unwrap();
         turns_until(&own, "the reader of the child's own loop", || count.get() > 0);
+        in_a_child(|| assert_eq!(code(own.run_once(None)), ErrorCode::FORKED));
+        turns_until(&own, "the reader again", || count.get() > 1);
         own.close().unwrap();
     });
     (&far[0]).write_all(b"x").unwrap();

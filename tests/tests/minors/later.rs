@@ -268,7 +268,7 @@ fn in_c() -> Vec<Edit> {
         Edit::after("host/src/plugin/c/host_table.rs", "    reap,\n    extension,\n", "    uptime,\n"),
         Edit::before(
             "host/src/plugin/c/host_table.rs",
-            "unsafe extern \"C\" fn forked()",
+            "unsafe extern \"C\" fn process_number()",
             "unsafe extern \"C\" fn uptime() -> u64 {\n    14\n}\n\n",
         ),
         Edit::after(

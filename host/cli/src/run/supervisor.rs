@@ -124,7 +124,7 @@ impl Supervisor {
             self.expect_news(child);
             return;
         }
-        let from_terminal = event.flags & signal::FROM_KERNEL != 0;
+        let from_terminal = event.flags & Event::FROM_KERNEL != 0;
         let early = self.early.replace(self.early.get().without(SignalSet::EMPTY.with(signum)));
         match &self.terminal {
             // The child is in loophost's group and has got it too, unless it was not there yet.

@@ -253,7 +253,7 @@ functions! {
     callback_name: fn(*const CCallback, *mut c_char, usize) -> usize;
     log_enabled: fn(u32, *const c_char) -> c_int;
     log: fn(*const CLogRecord);
-    forked: fn() -> c_int;
+    process_number: fn() -> u64;
     enter_running: fn(*mut LoopHandle, *mut u64, *mut CError) -> c_int;
     leave_running: fn(u64, *mut CError) -> c_int;
     current_loop: fn() -> *mut LoopHandle;

@@ -30,8 +30,8 @@ pub(super) struct CLoop {
     /// Whose turn it is to use `data`.
     cell: LoopCell<()>,
     closed: AtomicBool,
-    /// Whether it was made in a child of fork(2): only there it may be used.
-    born_in_fork: bool,
+    /// The number of the process that made it: only there it may be used.
+    born_in: u64,
 }
 
 // SAFETY: `loophost.h` says on which threads each function is called: those for the loop's thread are called under
@@ -60,8 +60,8 @@ impl CLoop {
         }
         // SAFETY: the table is that of `data`; the buffer has that room.
         let name = table.name.map(|name| text::named(|buffer, room| unsafe { name(data, buffer, room) }));
-        let (closed, born_in_fork) = (AtomicBool::new(false), host::forked());
-        let mut this = Self { table, data, base, name, cell: LoopCell::new(()), closed, born_in_fork };
+        let (closed, born_in) = (AtomicBool::new(false), host::process_number());
+        let mut this = Self { table, data, base, name, cell: LoopCell::new(()), closed, born_in };
         if this.capabilities() & Capabilities::THREAD_BOUND != 0 {
             this.cell = LoopCell::bound_to_runner(());
         }
@@ -94,9 +94,9 @@ impl CLoop {
         !self.closed.load(SeqCst) && self.is_ours()
     }
 
-    /// Whether it was not made by the parent of this forked process.
+    /// Whether it was made in this process, and not in one that this was forked from.
     fn is_ours(&self) -> bool {
-        host::forked() == self.born_in_fork
+        host::process_number() == self.born_in
     }
 }
 

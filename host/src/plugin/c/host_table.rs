@@ -67,7 +67,7 @@ const FUNCTIONS: HostFunctions = HostFunctions {
     callback_name: callback::callback_name,
     log_enabled,
     log,
-    forked,
+    process_number,
     enter_running,
     leave_running,
     current_loop,
@@ -110,8 +110,8 @@ unsafe extern "C" fn log(record: *const CLogRecord) {
     }
 }
 
-unsafe extern "C" fn forked() -> c_int {
-    host::forked().into()
+unsafe extern "C" fn process_number() -> u64 {
+    host::process_number()
 }
 
 unsafe extern "C" fn enter_running(

@@ -2,17 +2,21 @@
 
 use std::{
     cell::RefCell,
+    collections::HashSet,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
     thread,
 };
 
-use loophost_plugin_api::{Callback, Error, ErrorCode, EventKind, HandleId, RepeatCallback};
+use loophost_plugin_api::{
+    Callback, Capabilities, Error, ErrorCode, EventKind, HandleId, Interest, OpCode, RepeatCallback, host,
+};
 
-use super::LoopBench;
+use super::{LoopBench, completion::submit_nop, fd, pair};
 use crate::{
     Case, Verdict,
     record::{NotesDrop, Record},
+    signal_number::SIGURG,
     verdict::{Passed, ensure, equal},
 };
 
@@ -42,6 +46,7 @@ pub(super) const CASES: &[Case] = &[
         "what is cancelled is dropped and not called; a second cancel is false",
         cancel,
     ),
+    Case::event_loop("loop/ids", "no id is 0, and none is given twice", ids),
     Case::event_loop(
         "loop/cancel-in-turn",
         "a callback may cancel one that is due in the same turn",
@@ -167,6 +172,40 @@ fn cancel(bench: &LoopBench<'_>) -> Verdict {
     ensure!(!event_loop.cancel(kept)?, "cancel of what has run: expected false");
     for unknown in [HandleId(u64::MAX), HandleId(0)] {
         ensure!(!event_loop.cancel(unknown)?, "cancel of an id that never was: expected false");
+    }
+    Ok(Passed)
+}
+
+fn ids(bench: &LoopBench<'_>) -> Verdict {
+    const ROUNDS: usize = 3;
+    let (event_loop, record) = (bench.event_loop()?, Record::default());
+    let capabilities = event_loop.capabilities();
+    let (near, _far) = pair()?;
+    let (mut given, mut of_host) = (HashSet::new(), HashSet::new());
+    let mut check = |what: &str, id: HandleId| -> Verdict<HandleId> {
+        ensure!(id != HandleId(0), "{what}: the id is 0, which stands for none");
+        ensure!(given.insert(id), "{what}: the id {} was given before", id.0);
+        Ok(id)
+    };
+    for _ in 0..ROUNDS {
+        check("call_soon", event_loop.call_soon(record.callback("called"))?)?;
+        check("call_soon_threadsafe", event_loop.call_soon_threadsafe(record.callback("called"))?)?;
+        check("call_at", event_loop.call_at(0, record.callback("called"))?)?;
+        // What is cancelled leaves its place to the next.
+        let cancelled = check("call_at", event_loop.call_at(u64::MAX, record.callback("called"))?)?;
+        ensure!(event_loop.cancel(cancelled)?, "cancel: expected true");
+        if capabilities & Capabilities::READINESS != 0 {
+            let watched = event_loop.watch_io(fd(&near), Interest::READ, record.repeat("called"))?;
+            ensure!(event_loop.unwatch_io(check("watch_io", watched)?)?, "unwatch_io: expected true");
+        }
+        if event_loop.supports(OpCode::NOP) {
+            check("submit", submit_nop(&event_loop)?)?;
+        }
+        let subscription = host::signal_subscribe(SIGURG, record.repeat("called"))?;
+        ensure!(subscription != HandleId(0), "signal_subscribe: the id is 0, which stands for none");
+        ensure!(of_host.insert(subscription), "signal_subscribe: the id was given before");
+        ensure!(host::signal_unsubscribe(subscription)?, "signal_unsubscribe: expected true");
+        event_loop.turn()?;
     }
     Ok(Passed)
 }

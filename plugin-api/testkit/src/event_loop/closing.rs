@@ -66,12 +66,16 @@ fn closed_refuses(bench: &LoopBench<'_>) -> Verdict {
     let event_loop = bench.event_loop()?;
     let (near, _far) = pair()?;
     let me = fd(&near);
+    let pending = event_loop.call_soon(Callback::new(|_| Ok(())))?;
+    // Of a loop without streams any id will do.
+    let stream = event_loop.watch_io(me, Interest::READ, RepeatCallback::new(|_| Ok(()))).unwrap_or(pending);
     event_loop.close()?;
     let (soon, repeat) = (|| Callback::new(|_| Ok(())), || RepeatCallback::new(|_| Ok(())));
     for (method, result) in [
         ("call_soon", event_loop.call_soon(soon()).map(drop)),
         ("call_soon_threadsafe", event_loop.call_soon_threadsafe(soon()).map(drop)),
         ("call_at", event_loop.call_at(0, soon()).map(drop)),
+        ("cancel", event_loop.cancel(pending).map(drop)),
         ("run_forever", event_loop.run_forever()),
         ("run_once", event_loop.run_once(Some(Duration::ZERO))),
         ("stop", event_loop.stop()),
@@ -83,8 +87,17 @@ fn closed_refuses(bench: &LoopBench<'_>) -> Verdict {
         ("add_reader", event_loop.add_reader(me, repeat())),
         ("remove_reader", event_loop.remove_reader(me).map(drop)),
         ("add_writer", event_loop.add_writer(me, repeat())),
+        ("remove_writer", event_loop.remove_writer(me).map(drop)),
         ("watch_io", event_loop.watch_io(me, Interest::READ, repeat()).map(drop)),
+        ("rearm_io", event_loop.rearm_io(stream, Interest::READ)),
+        ("unwatch_io", event_loop.unwatch_io(stream).map(drop)),
         ("add_signal_handler", event_loop.add_signal_handler(SIGURG, repeat())),
+        ("remove_signal_handler", event_loop.remove_signal_handler(SIGURG).map(drop)),
+        ("poll_handle", event_loop.poll_handle().map(drop)),
+        ("next_deadline", event_loop.next_deadline().map(drop)),
+        ("cancel_op", event_loop.cancel_op(pending).map(drop)),
+        ("set_debug", event_loop.set_debug(true)),
+        ("call_exception_handler", event_loop.call_exception_handler("in vain", None, Vec::new())),
     ] {
         if !matches!(&result, Err(error) if error.code() == ErrorCode::NOT_SUPPORTED) {
             refused(&format!("{method} of a closed loop"), result, ErrorCode::LOOP_CLOSED)?;

@@ -8,7 +8,7 @@ mod submitted;
 mod transfers;
 mod waiting;
 
-use loophost_plugin_api::{Capabilities, OpCode};
+use loophost_plugin_api::{Capabilities, Error, HandleId, LoopHandle, Op, OpCode, RepeatCallback};
 
 use super::LoopBench;
 use crate::{
@@ -39,4 +39,9 @@ fn event_loop_with(bench: &LoopBench<'_>, codes: &[OpCode]) -> Verdict<TestLoop>
         Some(code) => Err(skipped(format!("not supported: the loop has no operation {}", code.0))),
         None => Ok(event_loop),
     }
+}
+
+/// Submits an operation that does nothing.
+pub(super) fn submit_nop(event_loop: &LoopHandle) -> Result<HandleId, Error> {
+    submitted::submit_bare(event_loop, Op::new(OpCode::NOP, -1), RepeatCallback::new(|_| Ok(())))
 }

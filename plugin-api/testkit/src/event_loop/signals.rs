@@ -1,15 +1,20 @@
 //! Signal handlers of a loop.
 
-use std::{io, process::Command, sync::mpsc, thread};
+use std::{
+    io,
+    process::{self, Command},
+    sync::mpsc,
+    thread,
+};
 
-use loophost_plugin_api::{ErrorCode, EventKind, RepeatCallback};
+use loophost_plugin_api::{ErrorCode, EventKind, RepeatCallback, host};
 
 use super::LoopBench;
 use crate::{
     Case, Verdict,
     record::{NotesDrop, Record},
     signal_number::{SIGKILL, SIGURG},
-    verdict::{Passed, ensure, failed, refused},
+    verdict::{Passed, ensure, equal, failed, refused},
 };
 
 pub(super) const CASES: &[Case] = &[
@@ -17,6 +22,11 @@ pub(super) const CASES: &[Case] = &[
         "loop/signal-handled",
         "a signal is handled in the loop's thread, by its number",
         signal_handled,
+    ),
+    Case::event_loop(
+        "loop/signal-says-who",
+        "the event of a signal has the sender's pid and the flags that the host has told",
+        signal_says_who,
     ),
     Case::event_loop(
         "loop/signal-replaces-handler",
@@ -65,6 +75,35 @@ fn signal_handled(bench: &LoopBench<'_>) -> Verdict {
     bench.harness.raise(SIGURG)?;
     event_loop.turns_until("the handler", || !record.is_empty())?;
     record.expect(["in the loop's thread"])?;
+    Ok(Passed)
+}
+
+fn signal_says_who(bench: &LoopBench<'_>) -> Verdict {
+    /// What was told: the number, the sender, the flags.
+    fn telling(sender: mpsc::Sender<(i64, u64, u32)>) -> RepeatCallback {
+        RepeatCallback::new(move |event| {
+            // Nobody listens any more when the case has failed.
+            let _ = sender.send((event.result, event.aux, event.flags));
+            Ok(())
+        })
+    }
+
+    let event_loop = bench.event_loop()?;
+    event_loop.requires_signals()?;
+    let ((by_host, of_host), (by_loop, of_loop)) = (mpsc::channel(), mpsc::channel());
+    let subscription = host::signal_subscribe(SIGURG, telling(by_host))?;
+    event_loop.add_signal_handler(SIGURG, telling(by_loop))?;
+    bench.harness.raise(SIGURG)?;
+    let mut told = None;
+    event_loop.turns_until("the handler", || {
+        told = of_loop.try_recv().ok();
+        told.is_some()
+    })?;
+    // The host has called the earlier subscriber first.
+    let expected = of_host.try_recv().map_err(|_| failed("the host has told the loop only"))?;
+    host::signal_unsubscribe(subscription)?;
+    equal("number, sender and flags", told, Some(expected))?;
+    equal("number and sender", (expected.0, expected.1), (SIGURG.into(), process::id().into()))?;
     Ok(Passed)
 }
 
@@ -126,7 +165,7 @@ fn signal_wakes(bench: &LoopBench<'_>) -> Verdict {
     event_loop.requires_signals()?;
     event_loop.add_signal_handler(SIGURG, record.repeat("called"))?;
     let (go, round) = mpsc::channel::<()>();
-    let pid = std::process::id().to_string();
+    let pid = process::id().to_string();
     // By another process, so that the kernel gives it to this thread, which sleeps, and interrupts it.
     let other = thread::spawn(move || {
         while round.recv().is_ok() {
