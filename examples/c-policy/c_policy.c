@@ -551,8 +551,8 @@ static int remove_writer(void *self, int64_t fd, struct loophost_error *error) {
 }
 
 static int unknown_interest(uint32_t interest, struct loophost_error *error) {
-    return loophost_fail(error, LOOPHOST_ERROR_NOT_SUPPORTED, 0, "interest 0x%x has unknown bits: use 1 (READ) and 2 (WRITE)",
-                         (unsigned)interest);
+    return loophost_fail(error, LOOPHOST_ERROR_NOT_SUPPORTED, 0,
+                         "interest 0x%x has unknown bits: use 1 (READ) and 2 (WRITE)", (unsigned)interest);
 }
 
 static int watch_io(void *self, int64_t fd, uint32_t interest, struct loophost_repeat_callback callback, uint64_t *id,

@@ -30,7 +30,8 @@ use crate::{Error, HandleId, RepeatCallback};
 
 /// Calls `callback` on the broker's thread whenever signal `signum` arrives, until [`unsubscribe`]; the default action
 /// does not happen meanwhile. The event is of kind [`EventKind::SIGNAL`](crate::EventKind::SIGNAL), with the number as
-/// its result, the sender's pid in `aux` and [`FROM_KERNEL`](crate::Event::FROM_KERNEL) in its flags. Any thread, also from inside a callback.
+/// its result, the sender's pid in `aux` and [`FROM_KERNEL`](crate::Event::FROM_KERNEL) in its flags. Any thread, also
+/// from inside a callback.
 ///
 /// Callbacks are called one after the other, in the order of their subscriptions, with no lock held. An error that one
 /// returns is logged.
@@ -56,8 +57,8 @@ pub fn subscribe(signum: i32, callback: RepeatCallback) -> Result<HandleId, Erro
     broker::get().subscribe(signum, false, callback)
 }
 
-/// Bit of the flags of an event that says: no signal has arrived here, look all the same. The host's own, so it keeps clear of
-/// those of the ABI.
+/// Bit of the flags of an event that says: no signal has arrived here, look all the same. The host's own, so it keeps
+/// clear of those of the ABI.
 pub(crate) const PULSE: u32 = 1 << 31;
 
 /// As [`subscribe`], and once a second the callback is called with [`PULSE`], after [`verify`].

@@ -32,13 +32,14 @@ use crate::{
 #[derive(StableAbi, Clone, Copy, Debug)]
 pub struct Event<'a> {
     kind: EventKind,
-    /// Bits of the kind: `Event::STATUS_LOST` and so on. Each kind has its own, so that one bit may say two things; those that
-    /// are unknown are ignored.
+    /// Bits of the kind: `Event::STATUS_LOST` and so on. Each kind has its own, so that one bit may say two things;
+    /// those that are unknown are ignored.
     pub flags: u32,
     /// The result, by kind: a returncode, ready bits, or the number of a signal.
     pub result: i64,
-    /// A second number, by kind: CHILD: the pid of the child. SIGNAL: the pid of the process that sent it, for SIGCHLD that of the
-    /// child, 0 if it is not known. COMPLETION: the length of the address that was filled in, if the operation has one.
+    /// A second number, by kind: CHILD: the pid of the child. SIGNAL: the pid of the process that sent it, for SIGCHLD
+    /// that of the child, 0 if it is not known. COMPLETION: the length of the address that was filled in, if the
+    /// operation has one.
     pub aux: u64,
     /// Null, or a struct of the kind that begins with its own size.
     data: *const c_void,

@@ -139,10 +139,10 @@ pub trait EventLoop: Send + Sync + 'static {
         delegate!(self, "remove_writer", remove_writer(fd))
     }
 
-    /// Watches a stream: an event when `fd` is ready for something that is armed, with the ready bits as its `result`. The
-    /// directions of `interest` are armed from the start. Each is told once: an event uses up what it tells, the other
-    /// direction stays armed, and [`rearm_io`](Self::rearm_io) adds to what is. With `NONE` it is registered and silent until
-    /// then. Not in asyncio. Loop's thread.
+    /// Watches a stream: an event when `fd` is ready for something that is armed, with the ready bits as its `result`.
+    /// The directions of `interest` are armed from the start. Each is told once: an event uses up what it tells, the
+    /// other direction stays armed, and [`rearm_io`](Self::rearm_io) adds to what is. With `NONE` it is registered and
+    /// silent until then. Not in asyncio. Loop's thread.
     ///
     /// # Errors
     /// `FdBusy` if the descriptor is watched already; `NotSupported` for a bit that the loop does not know
@@ -151,8 +151,8 @@ pub trait EventLoop: Send + Sync + 'static {
         delegate!(self, "watch_io", watch_io(fd, interest, callback))
     }
 
-    /// Arms directions of a stream again, besides those that are armed. Must follow a `WouldBlock` in each of them, or a read
-    /// or write that has done less than was asked of it: what was ready before may not be told again, but for an
+    /// Arms directions of a stream again, besides those that are armed. Must follow a `WouldBlock` in each of them, or
+    /// a read or write that has done less than was asked of it: what was ready before may not be told again, but for an
     /// end-of-file, which is. An event that was not needed may come. Loop's thread.
     ///
     /// # Errors

@@ -4,7 +4,8 @@ use abi_stable::StableAbi;
 
 use crate::{Error, ErrorCode};
 
-/// A set of directions, as bits: what is asked for and what is ready. A loop refuses to watch for bits that it does not know.
+/// A set of directions, as bits: what is asked for and what is ready. A loop refuses to watch for bits that it does not
+/// know.
 #[repr(transparent)]
 #[derive(StableAbi, Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Interest(pub u32);

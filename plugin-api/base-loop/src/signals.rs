@@ -15,7 +15,8 @@ const NUMBER_BITS: u32 = 8;
 const SENDER_BITS: u32 = 32;
 const FLAG_BITS: u32 = 20;
 
-/// An event of a signal in an id: the number, the sender's pid, and the flags, of which higher ones than fit are not passed on.
+/// An event of a signal in an id: the number, the sender's pid, and the flags, of which higher ones than fit are not
+/// passed on.
 fn pack(event: &Event) -> Id {
     let number = event.result as u64 & mask(NUMBER_BITS);
     let sender = event.aux & mask(SENDER_BITS);

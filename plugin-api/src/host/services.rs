@@ -63,7 +63,8 @@ pub struct HostServices {
     pub extension: extern "C" fn(RStr<'_>) -> *const c_void,
 }
 
-/// The address of the process's number, in a page that the kernel wipes in a forked child: 0 until that has asked for its own.
+/// The address of the process's number, in a page that the kernel wipes in a forked child: 0 until that has asked for
+/// its own.
 #[repr(transparent)]
 #[derive(StableAbi, Clone, Copy)]
 pub struct ForkMark(*const u64);
