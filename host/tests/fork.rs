@@ -18,7 +18,7 @@ use std::{
 
 use loophost::{
     Callback, ChildWatcher, Error, ErrorCode, LoopHandle, Options, Policy, PolicyHandle, RepeatCallback,
-    WatcherHandle, builtin,
+    Stat, WatcherHandle, builtin,
     host::{self, current_loop, enter_running},
     plugin,
     policy::{self, DefaultEventLoopPolicy},
@@ -193,6 +193,10 @@ fn a_child_leaves_a_loop_in_c_alone() {
         ] {
             assert_eq!(refused.unwrap_err().code(), ErrorCode::FORKED);
         }
+        // Where there is no error, the host answers.
+        assert_eq!((parents.capabilities(), parents.stat(Stat::TURNS)), (0, None));
+        assert_eq!((&*parents.name(), parents.is_closed()), ("SelectEventLoop", false));
+        assert!(parents.time() > 0 && parents.extension("loophost.none/1").is_null());
         parents.close().unwrap();
         let own = policy.new_event_loop().unwrap();
         own.call_soon(counted()).unwrap();
