@@ -611,6 +611,9 @@ static inline struct loophost_event loophost_child_event(int64_t pid, const stru
 
 /* ---- The plugin ---- */
 
+/* Bytes of the text of LOOPHOST_PLUGIN, with its zero. */
+#define LOOPHOST_METADATA_ROOM 4096
+
 /* The functions of a plugin. `loophost_c_plugin_1` is one, exported:
  *     LOOPHOST_EXPORT const struct loophost_c_plugin loophost_c_plugin_1 = {sizeof(struct loophost_c_plugin), ...};
  * NULL: there is nothing to do, or nothing of the kind. */
@@ -628,9 +631,6 @@ struct loophost_c_plugin {
     /* [any-thread] As that of a loop; a static, without an object. */
     const void *(*extension)(const char *id);
 };
-
-/* Bytes of the text of LOOPHOST_PLUGIN, with its zero. */
-#define LOOPHOST_METADATA_ROOM 4096
 
 /* What is read from the file without running any of it. */
 struct loophost_descriptor {
