@@ -1,11 +1,13 @@
 //! The tasks of an event loop: who they are, while it runs and until they are over. How they get their turns: [`queue`].
 
+mod busy;
 mod queue;
 mod registry;
 
 use std::{
     cell::RefCell,
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
         Arc, Mutex, Weak,
@@ -15,20 +17,22 @@ use std::{
         },
     },
     task::{Context, Poll, Waker},
+    thread::{self, ThreadId},
 };
 
 use async_task::{Builder, FallibleTask, Runnable, Task};
-use loophost_plugin_api::LoopCell;
+use loophost_plugin_api::{LoopCell, RefMut};
 use pin_project_lite::pin_project;
 use slab::Slab;
 
+pub(crate) use self::busy::wait_while_busy;
 pub(crate) use self::queue::{Queue, wake_with_turn};
 use self::queue::{call_from_elsewhere, call_here, schedule};
 use crate::{
     Callback, Error, HandleId, LoopHandle,
     process::lock,
     running,
-    task::{Caught, poll_caught},
+    task::{Kept, poll_caught},
 };
 
 /// The tasks of one loop.
@@ -101,6 +105,8 @@ enum List {
 pub(crate) struct Membership {
     executor: Arc<Executor>,
     key: Key,
+    /// The only thread that may poll or drop its future; `None` for all.
+    home: Option<ThreadId>,
 }
 
 /// Names a task for those who do not keep its executor.
@@ -111,7 +117,7 @@ pub(crate) struct TaskId {
 }
 
 /// The output of a task, once it is there; `None` if the task ended without one.
-pub(crate) type Output<T> = FallibleTask<Caught<T>, Membership>;
+pub(crate) type Output<T> = FallibleTask<Kept<T>, Membership>;
 
 impl Executor {
     /// That of a loop which this thread runs, or is about to: the same as long as somebody holds it, as each task does.
@@ -150,8 +156,8 @@ impl Executor {
 
     /// Runs the loop; the tasks that are spawned meanwhile in this thread cost no lock.
     pub(crate) fn run(&self) -> Result<(), Error> {
-        let _running = self.own.run()?;
-        self.event_loop.run_forever()
+        let _running = wait_while_busy(|| self.own.run())?;
+        wait_while_busy(|| self.event_loop.run_forever())
     }
 
     /// Makes a task of a future that any thread may wake, and asks for its first turn.
@@ -160,8 +166,8 @@ impl Executor {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.enter(|member, leave| {
-            Builder::new().metadata(member).spawn(move |_| Body { future, leave }, schedule)
+        self.enter(None, |member, leave| {
+            Builder::new().metadata(member).spawn(move |_| Body { future: Some(future), leave }, schedule)
         })
     }
 
@@ -171,22 +177,25 @@ impl Executor {
         F: Future + 'static,
         F::Output: 'static,
     {
-        self.enter(|member, leave| {
-            Builder::new().metadata(member).spawn_local(move |_| Body { future, leave }, schedule)
+        self.enter(Some(thread::current().id()), |member, leave| {
+            Builder::new()
+                .metadata(member)
+                .spawn_local(move |_| Body { future: Some(future), leave }, schedule)
         })
     }
 
     #[inline]
     fn enter<T>(
         self: &Arc<Self>,
-        make: impl FnOnce(Membership, Leave) -> (Runnable<Membership>, Task<Caught<T>, Membership>),
+        home: Option<ThreadId>,
+        make: impl FnOnce(Membership, Leave) -> (Runnable<Membership>, Task<Kept<T>, Membership>),
     ) -> (Output<T>, TaskId) {
         let (runnable, task, id) = if self.own.is_running_here() {
             let mut own =
                 self.own.borrow_mut().expect("this thread runs the loop, and no task has a turn now");
-            self.enter_in(&mut own, List::Own, make)
+            self.enter_in(&mut own, List::Own, home, make)
         } else {
-            self.enter_in(&mut lock(&self.guests), List::Guests, make)
+            self.enter_in(&mut lock(&self.guests), List::Guests, home, make)
         };
         runnable.schedule();
         (task.fallible(), id)
@@ -197,13 +206,14 @@ impl Executor {
         self: &Arc<Self>,
         tasks: &mut Tasks,
         list: List,
-        make: impl FnOnce(Membership, Leave) -> (Runnable<Membership>, Task<Caught<T>, Membership>),
-    ) -> (Runnable<Membership>, Task<Caught<T>, Membership>, TaskId) {
+        home: Option<ThreadId>,
+        make: impl FnOnce(Membership, Leave) -> (Runnable<Membership>, Task<Kept<T>, Membership>),
+    ) -> (Runnable<Membership>, Task<Kept<T>, Membership>, TaskId) {
         let (number, aborted) = (tasks.next_number, tasks.closing);
         tasks.next_number += 1;
         let key = Key { number, place: Place::new(list, tasks.members.vacant_key()) };
         let id = TaskId { executor: self.number, key };
-        let (runnable, task) = make(Membership { executor: self.clone(), key }, Leave(id));
+        let (runnable, task) = make(Membership { executor: self.clone(), key, home }, Leave(id));
         tasks.members.insert(Member { number, waker: runnable.waker(), aborted });
         if aborted {
             self.aborted.fetch_add(1, Release);
@@ -212,11 +222,18 @@ impl Executor {
     }
 
     /// # Errors
-    /// Those of the cell, for the list of the loop's own thread.
+    /// Those of the cell, but `Busy`.
+    #[inline]
+    fn own(&self) -> Result<RefMut<'_, Tasks>, Error> {
+        wait_while_busy(|| self.own.borrow_mut())
+    }
+
+    /// # Errors
+    /// Those of [`own`](Self::own), for the list of the loop's own thread.
     #[inline]
     fn with_tasks<R>(&self, list: List, f: impl FnOnce(&mut Tasks) -> R) -> Result<R, Error> {
         match list {
-            List::Own => self.own.with(f),
+            List::Own => Ok(f(&mut *self.own()?)),
             List::Guests => Ok(f(&mut lock(&self.guests))),
         }
     }
@@ -279,7 +296,7 @@ impl Executor {
         match waker {
             Ok(Some(waker)) => waker.wake(),
             Ok(None) => {}
-            // Another thread runs the loop, or looks at the list this moment.
+            // Another thread runs the loop.
             Err(_) => {
                 let this = self.clone();
                 let there = Callback::new(move |_| {
@@ -346,6 +363,11 @@ impl TaskId {
 }
 
 impl Membership {
+    /// Whether this thread may poll or drop the task's future.
+    fn is_at_home(&self) -> bool {
+        self.home.is_none_or(|home| home == thread::current().id())
+    }
+
     /// Whether the task that has a turn was aborted.
     fn is_aborted(&self) -> bool {
         // Nearly always there is none, and the list is left alone.
@@ -362,17 +384,30 @@ impl Membership {
 pin_project! {
     /// What a task polls. Its fields are dropped in their order: the future first.
     struct Body<F> {
+        // `None` only while it is dropped.
         #[pin]
-        future: F,
+        future: Option<F>,
         leave: Leave,
+    }
+
+    // A panic that came out of it would end the process: async-task has no other way there.
+    impl<F> PinnedDrop for Body<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut future = this.project().future;
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| future.set(None))) {
+                tracing::error!("a task has panicked while its future was dropped");
+                drop(Kept::<()>::panicked(payload));
+            }
+        }
     }
 }
 
 impl<F: Future> Future for Body<F> {
-    type Output = Caught<F::Output>;
+    type Output = Kept<F::Output>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        poll_caught(self.project().future, cx)
+        let future = self.project().future.as_pin_mut().expect("it is taken by the drop only");
+        poll_caught(future, cx).map(Kept::new)
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 
 use crate::{
     Callback, Error, ErrorCode,
-    executor::Executor,
+    executor::{Executor, wait_while_busy},
     policy, running, services,
     sys::borrowed_future,
     task::{Caught, poll_caught},
@@ -58,7 +58,7 @@ pub fn run<F: Future>(future: F) -> Result<F::Output, Error> {
     });
     // It has a timer, which would count as left.
     drop(executor);
-    for closed in [policy::set_event_loop(None), event_loop.close()] {
+    for closed in [policy::set_event_loop(None), wait_while_busy(|| event_loop.close())] {
         if let Err(error) = closed {
             tracing::warn!("{}: closing the event loop: {error}", event_loop.name());
         }

@@ -12,7 +12,7 @@ mod yield_now;
 pub use blocking::spawn_blocking;
 pub use join_error::JoinError;
 pub use join_handle::JoinHandle;
-pub(crate) use join_handle::{Caught, poll_caught};
+pub(crate) use join_handle::{Caught, Kept, poll_caught};
 pub use spawner::Spawner;
 pub use yield_now::yield_now;
 
@@ -42,7 +42,7 @@ where
 
 /// As [`spawn`], for a future that cannot leave this thread.
 ///
-/// A loop that is closed by another thread leaks such a task.
+/// A loop that is run or closed by another thread leaks such a task.
 ///
 /// # Panics
 /// If no loop runs in this thread.

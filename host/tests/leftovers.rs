@@ -51,6 +51,8 @@ main_thread_tests![
     closing_a_loop_ends_its_tasks,
     a_task_may_be_woken_while_its_loop_is_closed,
     what_is_spawned_on_a_closed_loop_is_dropped,
+    a_local_task_is_leaked_by_another_thread,
+    streams_may_be_dropped_elsewhere_while_a_run_begins,
     objects_may_be_dropped_after_their_run,
     objects_may_be_dropped_in_another_thread,
     objects_of_an_open_loop_may_be_dropped_in_another_thread,
@@ -243,6 +245,48 @@ impl Objects {
     fn pid(&self) -> i64 {
         self.process.child().pid()
     }
+}
+
+fn a_local_task_is_leaked_by_another_thread() {
+    for is_woken in [false, true] {
+        let held = Held::default();
+        let theirs = held.clone();
+        let task = block_on(async {
+            let task = spawn_local(async move {
+                let _held = theirs;
+                pending::<()>().await;
+            });
+            if !is_woken {
+                spawn(async {}).await.unwrap();
+            }
+            task
+        })
+        .unwrap();
+        let event_loop = policy::get_event_loop().unwrap();
+        thread::spawn(move || event_loop.close()).join().unwrap().unwrap();
+        policy::set_event_loop(None).unwrap();
+        assert_eq!((Arc::strong_count(&held), task.is_finished()), (2, false));
+        task.abort();
+    }
+}
+
+fn streams_may_be_dropped_elsewhere_while_a_run_begins() {
+    for _ in 0..20 {
+        let streams = block_on(async {
+            let pairs: Vec<_> = (0..50).map(|_| UnixStream::pair().unwrap()).collect();
+            for (near, _) in &pairs {
+                assert!(future::poll_once((&*near).read(&mut [0])).await.is_none());
+            }
+            pairs
+        })
+        .unwrap();
+        let dropping = thread::spawn(move || drop(streams));
+        while !dropping.is_finished() {
+            block_on(async {}).unwrap();
+        }
+        dropping.join().unwrap();
+    }
+    close_current_loop();
 }
 
 /// Makes objects, has them dropped, and makes sure that nothing is left.

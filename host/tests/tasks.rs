@@ -110,6 +110,70 @@ fn an_aborted_task_drops_its_future_and_says_so() {
     .unwrap();
 }
 
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            panic!("dropped");
+        }
+    }
+}
+
+#[test]
+fn a_panic_while_a_task_is_dropped_is_nobody_else_s() {
+    let held = Arc::new(AtomicUsize::new(0));
+    let other = Dropped(held.clone());
+    let output = run(async {
+        let bomb = Bomb;
+        let task = spawn(async move {
+            let _bomb = bomb;
+            pending::<()>().await;
+        });
+        spawn(async move {
+            let _other = other;
+            pending::<()>().await;
+        });
+        yield_now().await;
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+        // Nobody wants its output, nor what it panics with.
+        drop(spawn(async { Bomb }));
+        drop(spawn(async { std::panic::panic_any(Bomb) }));
+        yield_now().await;
+        drop(spawn(async { Bomb }));
+        spawn_local(async {
+            let _bomb = Bomb;
+            pending::<()>().await;
+        });
+        yield_now().await;
+        7
+    });
+    assert_eq!(output.unwrap(), 7);
+    assert_eq!(held.load(SeqCst), 1);
+}
+
+#[test]
+fn tasks_may_be_aborted_elsewhere_while_a_run_ends() {
+    for _ in 0..20 {
+        let (aborting, is_aborting) = mpsc::channel();
+        let mut elsewhere = None;
+        let output = run(async {
+            let tasks: Vec<_> = (0..1000).map(|_| spawn(pending::<()>())).collect();
+            yield_now().await;
+            elsewhere = Some(thread::spawn(move || {
+                aborting.send(()).unwrap();
+                tasks.iter().for_each(|task| task.abort());
+            }));
+            is_aborting.recv().unwrap();
+            7
+        });
+        assert_eq!(output.unwrap(), 7);
+        elsewhere.unwrap().join().unwrap();
+    }
+}
+
 #[test]
 fn an_abort_reaches_no_other_task() {
     run(async {

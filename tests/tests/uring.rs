@@ -3,17 +3,20 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
+    io::{Read, Write},
+    os::{fd::AsRawFd, unix::net::UnixStream},
     process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering::SeqCst},
+        mpsc,
     },
     thread,
     time::{Duration, Instant},
 };
 
 use loophost::{
-    Callback, ErrorCode, Options, PolicyHandle,
+    Callback, ErrorCode, Interest, Options, PolicyHandle, RepeatCallback,
     plugin::{self, Plugin},
     policy::DefaultEventLoopPolicy,
 };
@@ -58,8 +61,12 @@ fn every_option_runs_a_program() {
 }
 
 fn policy(plugin: &Plugin, wait: &str) -> PolicyHandle {
+    policy_with(plugin, &[("wait", wait)])
+}
+
+fn policy_with(plugin: &Plugin, pairs: &[(&str, &str)]) -> PolicyHandle {
     let mut options = Options::new();
-    options.push("wait", wait);
+    pairs.iter().for_each(|(key, value)| options.push(key, value));
     plugin.new_policy(None, &options, Some(PolicyHandle::new(DefaultEventLoopPolicy::new()))).unwrap()
 }
 
@@ -163,4 +170,93 @@ fn a_child_of_a_closed_loop_is_given_up_and_others_are_not() {
     assert_eq!(Arc::strong_count(&dropped), 1, "the handler is gone with its loop");
     assert!(!watcher.remove_child_handler(pid).unwrap());
     assert!(!watcher.is_active());
+}
+
+/// A ring whose completions overflow is not kept busy for ever by polls that end and are begun again.
+#[test]
+fn many_streams_may_become_ready_at_a_time_in_a_small_ring() {
+    const COUNT: usize = 100;
+    if !io_uring_works() {
+        return;
+    }
+    let plugin = plugin::load(&cdylib("loophost-uring"), &trust()).unwrap();
+    for options in [&[("entries", "1")][..], &[("entries", "1"), ("single-issuer", "yes")]] {
+        let policy = policy_with(plugin, options);
+        let (done, is_done) = mpsc::channel();
+        thread::spawn(move || {
+            let event_loop = policy.new_event_loop().unwrap();
+            let heard = Arc::new(AtomicI64::new(0));
+            let pairs: Vec<_> = (0..COUNT).map(|_| UnixStream::pair().unwrap()).collect();
+            let watch = |near: &UnixStream| {
+                let heard = heard.clone();
+                let callback = RepeatCallback::new(move |_| {
+                    heard.fetch_add(1, SeqCst);
+                    Ok(())
+                });
+                event_loop.watch_io(near.as_raw_fd().into(), Interest::READ, callback).unwrap()
+            };
+            let streams: Vec<_> = pairs.iter().map(|(near, _)| watch(near)).collect();
+            event_loop.run_once(Some(Duration::ZERO)).unwrap();
+            for round in 1..=3 {
+                pairs.iter().for_each(|(_, far)| (&*far).write_all(b"x").unwrap());
+                while heard.load(SeqCst) < (round * COUNT) as i64 {
+                    event_loop.run_once(None).unwrap();
+                }
+                streams.iter().for_each(|id| event_loop.rearm_io(*id, Interest::READ).unwrap());
+            }
+            event_loop.close().unwrap();
+            done.send(()).unwrap();
+        });
+        is_done.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|error| panic!("{options:?}: {error}"));
+    }
+}
+
+/// The poll of what wakes the loop is cancelled by the first wake then.
+#[test]
+fn a_loop_is_woken_after_the_thread_that_ran_it_has_ended() {
+    if !io_uring_works() {
+        return;
+    }
+    let plugin = plugin::load(&cdylib("loophost-uring"), &trust()).unwrap();
+    let event_loop = policy(plugin, "poll").new_event_loop().unwrap();
+    let there = event_loop.clone();
+    thread::spawn(move || there.run_once(Some(Duration::ZERO))).join().unwrap().unwrap();
+    let there = event_loop.clone();
+    let runner = thread::spawn(move || there.run_forever());
+    let (called, is_called) = mpsc::channel();
+    // One that comes before the loop waits needs no wake.
+    for n in 0..10 {
+        let called = called.clone();
+        let callback = Callback::new(move |_| {
+            called.send(n).unwrap();
+            Ok(())
+        });
+        event_loop.call_soon_threadsafe(callback).unwrap();
+        assert_eq!(is_called.recv_timeout(Duration::from_secs(60)), Ok(n));
+    }
+    event_loop.stop().unwrap();
+    runner.join().unwrap().unwrap();
+    event_loop.close().unwrap();
+}
+
+/// Also where the kernel leaves work for the issuer, who may not run the loop for long.
+#[test]
+fn a_descriptor_that_is_no_longer_watched_is_let_go_at_once() {
+    if !io_uring_works() {
+        return;
+    }
+    let plugin = plugin::load(&cdylib("loophost-uring"), &trust()).unwrap();
+    for issuer in ["no", "yes"] {
+        let event_loop = policy_with(plugin, &[("single-issuer", issuer)]).new_event_loop().unwrap();
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let nothing = RepeatCallback::new(|_| Ok(()));
+        let stream = event_loop.watch_io(near.as_raw_fd().into(), Interest::READ, nothing).unwrap();
+        // Until the kernel has nothing left to do for it.
+        (0..3).for_each(|_| event_loop.run_once(Some(Duration::ZERO)).unwrap());
+        event_loop.unwatch_io(stream).unwrap();
+        drop(near);
+        far.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        assert_eq!(far.read_to_end(&mut Vec::new()).unwrap(), 0, "single-issuer={issuer}");
+        event_loop.close().unwrap();
+    }
 }

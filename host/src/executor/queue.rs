@@ -6,6 +6,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    mem,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     task::Waker,
 };
@@ -65,9 +66,9 @@ fn take_turns() {
     });
     let Some(mut waiting) = waiting else { return };
     for runnable in waiting.drain(..) {
+        // Those that come after it are no part of what is wrong, with the subscriber of the log say.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| take_turn(runnable))) {
-            tracing::error!("a task has panicked while its future was dropped");
-            drop(payload);
+            mem::forget(payload);
         }
     }
     running::with_queue(|_, queue| queue.spare.set(waiting));
@@ -88,11 +89,25 @@ pub(crate) fn wake_with_turn(wakers: impl IntoIterator<Item = Waker>) {
 }
 
 fn take_turn(runnable: Runnable<Membership>) {
-    if runnable.metadata().is_aborted() {
+    if !runnable.metadata().is_at_home() {
+        leak(runnable);
+    } else if runnable.metadata().is_aborted() {
         drop(runnable);
     } else {
         runnable.run();
     }
+}
+
+/// What becomes of a local task in another thread than its own, which may not even drop it.
+#[cold]
+fn leak(runnable: Runnable<Membership>) {
+    let Membership { executor, key, .. } = runnable.metadata();
+    tracing::warn!(
+        "{}: a local task is leaked, for its loop is run or closed in another thread",
+        executor.event_loop.name()
+    );
+    executor.leave(*key);
+    mem::forget(runnable);
 }
 
 fn turn(runnable: Runnable<Membership>) -> Callback {
@@ -111,10 +126,12 @@ struct Scheduled(Option<Runnable<Membership>>);
 impl Drop for Scheduled {
     fn drop(&mut self) {
         let Some(runnable) = self.0.take() else { return };
-        let Membership { executor, key } = runnable.metadata();
+        if !runnable.metadata().is_at_home() {
+            return leak(runnable);
+        }
+        let Membership { executor, key, .. } = runnable.metadata();
         let (executor, key) = (executor.clone(), *key);
-        // A local task panics in another thread than its own: it is leaked.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(runnable)));
+        drop(runnable);
         executor.leave(key);
     }
 }

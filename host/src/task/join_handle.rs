@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    fmt,
+    fmt, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll, ready},
@@ -47,8 +47,7 @@ impl<T> Future for JoinHandle<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let output = self.output.as_mut().expect("it is taken by the drop only");
         Poll::Ready(match ready!(Pin::new(output).poll(cx)) {
-            Some(Ok(output)) => Ok(output),
-            Some(Err(payload)) => Err(JoinError::panicked(payload)),
+            Some(kept) => kept.take().map_err(JoinError::panicked),
             None => Err(JoinError::cancelled()),
         })
     }
@@ -65,6 +64,35 @@ impl<T> Drop for JoinHandle<T> {
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JoinHandle").field("finished", &self.is_finished()).finish_non_exhaustive()
+    }
+}
+
+/// What a task has ended with, until somebody takes it. If nobody does, it is dropped, and a panic meanwhile is a line in
+/// the log: whoever has spawned a task and let go of it is not to be ended by it.
+pub(crate) struct Kept<T>(Option<Caught<T>>);
+
+impl<T> Kept<T> {
+    pub(crate) fn new(caught: Caught<T>) -> Self {
+        Self(Some(caught))
+    }
+
+    pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> Self {
+        Self::new(Err(payload))
+    }
+
+    fn take(mut self) -> Caught<T> {
+        self.0.take().expect("it is taken once")
+    }
+}
+
+impl<T> Drop for Kept<T> {
+    fn drop(&mut self) {
+        let Some(caught) = self.0.take() else { return };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(caught))) {
+            tracing::error!("a task's output has panicked while it was dropped");
+            // It may be of the same kind.
+            mem::forget(payload);
+        }
     }
 }
 

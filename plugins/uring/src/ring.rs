@@ -110,8 +110,9 @@ impl Ring {
             match data {
                 CANCELLATION => {}
                 WAKE => {
-                    // Cancelled when the thread that began it has ended.
-                    woken |= result != -libc::ECANCELED;
+                    // Also if it was cancelled: when the thread that began the poll has ended, that is how its first event is
+                    // told.
+                    woken = true;
                     waker_is_polled = more;
                 }
                 _ if data & IN_TABLE == 0 => {
@@ -126,9 +127,9 @@ impl Ring {
                         Next::End => drop(under_way.remove(&key)),
                         Next::Again => {
                             let entry = operation.entry(*features, *waitid);
-                            push(queues, entry.user_data(data), true);
+                            push_for_later(queues, entry.user_data(data));
                         }
-                        Next::Poll => push(queues, operation.poll_entry().user_data(data), true),
+                        Next::Poll => push_for_later(queues, operation.poll_entry().user_data(data)),
                     }
                 }
             }
@@ -147,6 +148,13 @@ fn push(queues: &mut Queues, entry: Entry, may_enter: bool) {
     // SAFETY: an entry points to the memory of an operation, whose submitter has promised it, to a box in `under_way`, which
     // stays until the last completion and is leaked with the ring, or to nothing.
     unsafe { queues.push(entry, may_enter) };
+}
+
+/// While completions are taken: an entry that goes on with its operation.
+#[allow(unsafe_code, reason = "the promise of the entries' memory")]
+fn push_for_later(queues: &mut Queues, entry: Entry) {
+    // SAFETY: as for `push`.
+    unsafe { queues.push_for_later(entry) };
 }
 
 // SAFETY: a final completion is made of the kernel's last one for the operation, or of one that says that nothing
@@ -194,7 +202,12 @@ unsafe impl Proactor for Ring {
 
     fn flush(&mut self) -> io::Result<()> {
         // Before the first run nobody is the issuer.
-        if self.is_enabled { self.queues.enter(Some(Duration::ZERO)) } else { Ok(()) }
+        if !self.is_enabled {
+            return Ok(());
+        }
+        self.queues.enter(Some(Duration::ZERO))?;
+        // What was cancelled lets go of its file in work that is left for the issuer.
+        if self.is_single_issuer { self.queues.enter(Some(Duration::ZERO)) } else { Ok(()) }
     }
 
     fn poll(&mut self, timeout: Option<Duration>, completions: &mut Vec<Completion>) -> io::Result<bool> {
