@@ -12,7 +12,7 @@ mod yield_now;
 pub use blocking::spawn_blocking;
 pub use join_error::JoinError;
 pub use join_handle::JoinHandle;
-pub(crate) use join_handle::{Caught, Kept, poll_caught};
+pub(crate) use join_handle::{Caught, Kept, drop_payload, poll_caught};
 pub use spawner::Spawner;
 pub use yield_now::yield_now;
 

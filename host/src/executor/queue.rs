@@ -14,7 +14,7 @@ use std::{
 use async_task::Runnable;
 
 use super::Membership;
-use crate::{Callback, Error, LoopHandle, running};
+use crate::{Callback, Error, LoopHandle, running, task::drop_payload};
 
 /// The tasks that were woken in the loop's thread and wait for their turn, for the time of a run.
 #[derive(Default)]
@@ -66,9 +66,9 @@ fn take_turns() {
     });
     let Some(mut waiting) = waiting else { return };
     for runnable in waiting.drain(..) {
-        // Those that come after it are no part of what is wrong, with the subscriber of the log say.
+        // Whatever is wrong with it (a waker, or who subscribes to the log), the others have their turn.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| take_turn(runnable))) {
-            mem::forget(payload);
+            drop_payload(payload);
         }
     }
     running::with_queue(|_, queue| queue.spare.set(waiting));

@@ -90,9 +90,15 @@ impl<T> Drop for Kept<T> {
         let Some(caught) = self.0.take() else { return };
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(caught))) {
             tracing::error!("a task's output has panicked while it was dropped");
-            // It may be of the same kind.
-            mem::forget(payload);
+            drop_payload(payload);
         }
+    }
+}
+
+/// Drops what somebody has panicked with. That may panic too: then what it has panicked with is leaked.
+pub(crate) fn drop_payload(payload: Box<dyn Any + Send>) {
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        mem::forget(second);
     }
 }
 
