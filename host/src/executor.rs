@@ -32,7 +32,7 @@ use crate::{
     Callback, Error, HandleId, LoopHandle,
     process::lock,
     running,
-    task::{Kept, poll_caught},
+    task::{Kept, drop_payload, poll_caught},
 };
 
 /// The tasks of one loop.
@@ -396,7 +396,7 @@ pin_project! {
             let mut future = this.project().future;
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| future.set(None))) {
                 tracing::error!("a task has panicked while its future was dropped");
-                drop(Kept::<()>::panicked(payload));
+                drop_payload(payload);
             }
         }
     }

@@ -76,10 +76,6 @@ impl<T> Kept<T> {
         Self(Some(caught))
     }
 
-    pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> Self {
-        Self::new(Err(payload))
-    }
-
     fn take(mut self) -> Caught<T> {
         self.0.take().expect("it is taken once")
     }
