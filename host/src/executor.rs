@@ -52,45 +52,41 @@ pub(crate) struct Executor {
 #[derive(Default)]
 struct Tasks {
     members: Slab<Member>,
-    /// The number of the next one.
-    next_number: u64,
+    /// The number of the next one, modulo 2^32.
+    next_number: u32,
     /// Whether whoever comes is aborted at once.
     closing: bool,
 }
 
 /// A task that is not over yet.
 struct Member {
-    number: u64,
+    key: Key,
     waker: Waker,
     aborted: bool,
 }
 
-/// Names a task of an executor; not given twice. Two words, so that it travels in registers.
-#[derive(Clone, Copy)]
-struct Key {
-    number: u64,
-    place: Place,
-}
+/// Names a task of an executor until it is over: a number, a list and an index there, in one word that travels in a register.
+///
+/// The number comes again after 2^32 tasks, by when nobody asks for the earlier one: see [`TaskId::abort`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Key(u64);
 
-/// A list and an index in it.
-#[derive(Clone, Copy)]
-struct Place(u32);
-
-impl Place {
+impl Key {
     const GUEST: u32 = 1 << 31;
 
-    fn new(list: List, index: usize) -> Self {
+    fn new(number: u32, list: List, index: usize) -> Self {
         let index = u32::try_from(index).ok().filter(|index| index & Self::GUEST == 0);
         let index = index.expect("fewer than 2^31 tasks fit into memory");
-        Self(if list == List::Guests { index | Self::GUEST } else { index })
+        let place = if list == List::Guests { index | Self::GUEST } else { index };
+        Self(u64::from(number) << 32 | u64::from(place))
     }
 
     fn list(self) -> List {
-        if self.0 & Self::GUEST == 0 { List::Own } else { List::Guests }
+        if self.0 & u64::from(Self::GUEST) == 0 { List::Own } else { List::Guests }
     }
 
     fn index(self) -> usize {
-        (self.0 & !Self::GUEST) as usize
+        (self.0 as u32 & !Self::GUEST) as usize
     }
 }
 
@@ -161,6 +157,7 @@ impl Executor {
     }
 
     /// Makes a task of a future that any thread may wake, and asks for its first turn.
+    #[inline(always)]
     pub(crate) fn spawn<F>(self: &Arc<Self>, future: F) -> (Output<F::Output>, TaskId)
     where
         F: Future + Send + 'static,
@@ -184,41 +181,35 @@ impl Executor {
         })
     }
 
-    #[inline]
+    /// Makes a task on one of the lists. Inlined as its callers are: each function that a future goes through copies it.
+    #[inline(always)]
     fn enter<T>(
         self: &Arc<Self>,
         home: Option<ThreadId>,
         make: impl FnOnce(Membership, Leave) -> (Runnable<Membership>, Task<Kept<T>, Membership>),
     ) -> (Output<T>, TaskId) {
-        let (runnable, task, id) = if self.own.is_running_here() {
-            let mut own =
-                self.own.borrow_mut().expect("this thread runs the loop, and no task has a turn now");
-            self.enter_in(&mut own, List::Own, home, make)
-        } else {
-            self.enter_in(&mut lock(&self.guests), List::Guests, home, make)
+        let (runnable, task, id) = {
+            let (mut own, mut guests);
+            let (tasks, list): (&mut Tasks, _) = if self.own.is_running_here() {
+                own = self.own.borrow_mut().expect("this thread runs the loop, and no task has a turn now");
+                (&mut own, List::Own)
+            } else {
+                guests = lock(&self.guests);
+                (&mut guests, List::Guests)
+            };
+            let key = Key::new(tasks.next_number, list, tasks.members.vacant_key());
+            tasks.next_number = tasks.next_number.wrapping_add(1);
+            let id = TaskId { executor: self.number, key };
+            let (runnable, task) = make(Membership { executor: self.clone(), key, home }, Leave(id));
+            tasks.members.insert(Member { key, waker: runnable.waker(), aborted: tasks.closing });
+            if tasks.closing {
+                self.aborted.fetch_add(1, Release);
+            }
+            (runnable, task, id)
         };
+        // Now, for a loop that refuses drops it, and then it leaves the list.
         runnable.schedule();
         (task.fallible(), id)
-    }
-
-    #[inline]
-    fn enter_in<T>(
-        self: &Arc<Self>,
-        tasks: &mut Tasks,
-        list: List,
-        home: Option<ThreadId>,
-        make: impl FnOnce(Membership, Leave) -> (Runnable<Membership>, Task<Kept<T>, Membership>),
-    ) -> (Runnable<Membership>, Task<Kept<T>, Membership>, TaskId) {
-        let (number, aborted) = (tasks.next_number, tasks.closing);
-        tasks.next_number += 1;
-        let key = Key { number, place: Place::new(list, tasks.members.vacant_key()) };
-        let id = TaskId { executor: self.number, key };
-        let (runnable, task) = make(Membership { executor: self.clone(), key, home }, Leave(id));
-        tasks.members.insert(Member { number, waker: runnable.waker(), aborted });
-        if aborted {
-            self.aborted.fetch_add(1, Release);
-        }
-        (runnable, task, id)
     }
 
     /// # Errors
@@ -269,10 +260,11 @@ impl Executor {
     }
 
     /// Takes a task off its list. In a turn of the loop.
+    #[inline]
     fn leave(&self, key: Key) {
-        let left = self.with_tasks(key.place.list(), |tasks| {
+        let left = self.with_tasks(key.list(), |tasks| {
             tasks.member(key)?;
-            Some((tasks.members.remove(key.place.index()), tasks.closing && tasks.members.is_empty()))
+            Some((tasks.members.remove(key.index()), tasks.closing && tasks.members.is_empty()))
         });
         let Ok(Some((member, is_last_of_list))) = left else { return };
         if member.aborted {
@@ -291,8 +283,7 @@ impl Executor {
 
     /// Has a task's future dropped in its next turn, unless it is over by then. Any thread.
     fn abort(self: &Arc<Self>, key: Key) {
-        let waker =
-            self.with_tasks(key.place.list(), |tasks| tasks.member(key).map(|member| self.mark(member)));
+        let waker = self.with_tasks(key.list(), |tasks| tasks.member(key).map(|member| self.mark(member)));
         match waker {
             Ok(Some(waker)) => waker.wake(),
             Ok(None) => {}
@@ -347,12 +338,13 @@ impl Drop for UntilClosed {
 
 impl Tasks {
     fn member(&mut self, key: Key) -> Option<&mut Member> {
-        self.members.get_mut(key.place.index()).filter(|member| member.number == key.number)
+        self.members.get_mut(key.index()).filter(|member| member.key == key)
     }
 }
 
 impl TaskId {
-    /// See [`Executor::abort`]. Nothing if the executor is gone, for then the task is too.
+    /// See [`Executor::abort`]. Nothing if the executor is gone, for then the task is too. Not for a task that has long been
+    /// over, whose key may be another's by now.
     pub(crate) fn abort(self) {
         let is_its_own = |executor: &Arc<Executor>| executor.number == self.executor;
         let executor = running::executor().filter(is_its_own).or_else(|| registry::find(self.executor));
@@ -377,7 +369,7 @@ impl Membership {
     #[cold]
     fn is_marked(&self) -> bool {
         let is_marked = |tasks: &mut Tasks| tasks.member(self.key).is_some_and(|member| member.aborted);
-        self.executor.with_tasks(self.key.place.list(), is_marked).unwrap_or(false)
+        self.executor.with_tasks(self.key.list(), is_marked).unwrap_or(false)
     }
 }
 

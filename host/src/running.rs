@@ -134,7 +134,7 @@ pub(crate) fn executor() -> Option<Arc<Executor>> {
 
 /// Calls `f` with the tasks of the loop that runs in this thread.
 #[cfg(feature = "async")]
-#[inline]
+#[inline(always)]
 pub(crate) fn with_executor<R>(f: impl FnOnce(&Arc<Executor>) -> R) -> Option<R> {
     with(|running| f(running.executor()))
 }
@@ -146,7 +146,7 @@ pub(crate) fn with_queue<R>(f: impl FnOnce(&LoopHandle, &Queue) -> R) -> Option<
     with(|running| f(&running.event_loop, &running.queue))
 }
 
-#[inline]
+#[inline(always)]
 fn with<R>(f: impl FnOnce(&Running) -> R) -> Option<R> {
     SLOT.try_with(|slot| slot.0.borrow().as_ref().filter(|running| running.is_here()).map(f)).ok().flatten()
 }

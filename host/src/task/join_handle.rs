@@ -32,7 +32,9 @@ impl<T> JoinHandle<T> {
     /// [`is_cancelled`](JoinError::is_cancelled) (asyncio: `Task.cancel`, but the future is not asked). A task that has
     /// finished by then stays finished. Any thread.
     pub fn abort(&self) {
-        self.id.abort();
+        if !self.is_finished() {
+            self.id.abort();
+        }
     }
 
     /// Whether the task is over. Any thread.
@@ -47,7 +49,7 @@ impl<T> Future for JoinHandle<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let output = self.output.as_mut().expect("it is taken by the drop only");
         Poll::Ready(match ready!(Pin::new(output).poll(cx)) {
-            Some(kept) => kept.take().map_err(JoinError::panicked),
+            Some(kept) => kept.take(),
             None => Err(JoinError::cancelled()),
         })
     }
@@ -69,22 +71,42 @@ impl<T> fmt::Debug for JoinHandle<T> {
 
 /// What a task has ended with, until somebody takes it. If nobody does, it is dropped, and a panic meanwhile is a line in
 /// the log: whoever has spawned a task and let go of it is not to be ended by it.
-pub(crate) struct Kept<T>(Option<Caught<T>>);
+pub(crate) struct Kept<T>(Ended<T>);
+
+enum Ended<T> {
+    Output(T),
+    /// Boxed twice, for one word: it is copied with every small output.
+    Panic(Box<Box<dyn Any + Send>>),
+    Taken,
+}
 
 impl<T> Kept<T> {
+    #[inline]
     pub(crate) fn new(caught: Caught<T>) -> Self {
-        Self(Some(caught))
+        Self(match caught {
+            Ok(output) => Ended::Output(output),
+            Err(payload) => Ended::Panic(Box::new(payload)),
+        })
     }
 
-    fn take(mut self) -> Caught<T> {
-        self.0.take().expect("it is taken once")
+    #[inline]
+    fn take(mut self) -> Result<T, JoinError> {
+        match mem::replace(&mut self.0, Ended::Taken) {
+            Ended::Output(output) => Ok(output),
+            Ended::Panic(payload) => Err(JoinError::panicked(*payload)),
+            Ended::Taken => unreachable!("it is taken once"),
+        }
     }
 }
 
 impl<T> Drop for Kept<T> {
+    #[inline]
     fn drop(&mut self) {
-        let Some(caught) = self.0.take() else { return };
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(caught))) {
+        let ended = match mem::replace(&mut self.0, Ended::Taken) {
+            Ended::Taken => return,
+            ended => ended,
+        };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(ended))) {
             tracing::error!("a task's output has panicked while it was dropped");
             drop_payload(payload);
         }

@@ -45,6 +45,7 @@ impl Spawner {
 
 /// Spawns on the loop that runs in this thread.
 #[track_caller]
+#[inline(always)]
 pub(super) fn here<T>(spawn: impl FnOnce(&Arc<Executor>) -> (Output<T>, TaskId)) -> JoinHandle<T> {
     match running::with_executor(spawn) {
         Some(spawned) => JoinHandle::new(spawned),
