@@ -5,10 +5,11 @@
 use std::ffi::c_void;
 
 use loophost::{
-    ChildWatcher, EventLoop, ExtensionHead, LoopHandle, Options, Policy, PolicyHandle, WatcherHandle, plugin,
+    ChildWatcher, EventLoop, ExtensionHead, LoopHandle, Options, Policy, PolicyHandle, WatcherHandle,
+    plugin::{self, Plugin},
     policy::DefaultEventLoopPolicy,
 };
-use loophost_tests::{cdylib, trust};
+use loophost_tests::{c_plugin, cdylib, trust};
 
 const ID: &str = "fixture.kind/1";
 
@@ -57,9 +58,19 @@ impl ChildWatcher for PlainWatcher {
     }
 }
 
+/// The fixture in Rust, and that in C if there is a compiler.
+fn plugins() -> impl Iterator<Item = &'static Plugin> {
+    let in_c = c_plugin("tests/c-fixtures/extended.c", "extended", &[]);
+    let files = [Some(cdylib("loophost-fixture-extended")), in_c];
+    files.into_iter().flatten().map(|file| plugin::load(&file, &trust()).unwrap())
+}
+
 #[test]
 fn every_object_of_a_file_may_have_one() {
-    let plugin = plugin::load(&cdylib("loophost-fixture-extended"), &trust()).unwrap();
+    plugins().for_each(every_object_may_have_one);
+}
+
+fn every_object_may_have_one(plugin: &Plugin) {
     let default = PolicyHandle::new(DefaultEventLoopPolicy::new());
     let policy = plugin.new_policy(None, &Options::new(), Some(default.clone())).unwrap();
     let watcher =
@@ -83,7 +94,10 @@ fn every_object_of_a_file_may_have_one() {
 
 #[test]
 fn functions_know_their_object_also_through_wrappers() {
-    let plugin = plugin::load(&cdylib("loophost-fixture-extended"), &trust()).unwrap();
+    plugins().for_each(functions_know_their_object);
+}
+
+fn functions_know_their_object(plugin: &Plugin) {
     let default = PolicyHandle::new(DefaultEventLoopPolicy::new());
     let policy = plugin.new_policy(None, &Options::new(), Some(default)).unwrap();
     let wrapper = PolicyHandle::new(PlainPolicy(policy.clone()));
