@@ -1,0 +1,40 @@
+//! What the ABI is, beside the record of its version in `abi/`, and what a minor has changed of the records before it.
+//!
+//! `UPDATE_EXPECT=1 cargo test -p loophost-plugin-api --test record` writes the record of a new minor. That of one that was
+//! released is never written again.
+
+// Sizes are those of 64 bits.
+#![cfg(target_pointer_width = "64")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod c;
+mod growth;
+mod rust;
+
+use std::{fs, path::PathBuf};
+
+use loophost_plugin_api::{ABI_MAJOR, ABI_MINOR};
+
+/// Where the record of a version is.
+fn place(minor: u32, language: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("abi/{ABI_MAJOR}.{minor}-{language}.txt"))
+}
+
+#[test]
+fn the_abi_is_as_its_record_says() {
+    for (language, now) in [("rust", rust::record()), ("c", c::record())] {
+        expect_test::expect_file![place(ABI_MINOR, language)].assert_eq(&now);
+    }
+}
+
+/// While the major is 0 a minor may change anything.
+#[test]
+fn a_minor_only_adds() {
+    let earlier = if ABI_MAJOR == 0 { 0..0 } else { 0..ABI_MINOR };
+    for minor in earlier {
+        for (language, now) in [("rust", rust::record()), ("c", c::record())] {
+            let before = fs::read_to_string(place(minor, language)).unwrap();
+            assert_eq!(growth::broken(&before, &now), [""; 0], "since {ABI_MAJOR}.{minor}");
+        }
+    }
+}
