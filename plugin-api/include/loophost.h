@@ -46,8 +46,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define LOOPHOST_ABI_MAJOR 0u
-#define LOOPHOST_ABI_MINOR 1u
+#define LOOPHOST_ABI_MAJOR 1u
+#define LOOPHOST_ABI_MINOR 0u
 
 /* Whether a struct or table that begins with its size has a member. One that came with a later minor is not there on the
  * other side's if that is older, and must not be looked at then. */

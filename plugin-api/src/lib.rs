@@ -14,7 +14,8 @@
 //!
 //! # Versions
 //! The ABI has its own version, [`ABI_MAJOR`].[`ABI_MINOR`], written into each plugin file and read before any of its
-//! code runs. While it is 0.N a host takes plugins of its own N only.
+//! code runs. Within a major a host takes plugins of its own minor and of older ones, and newer ones that say that they
+//! do not need theirs: see `VERSIONS.md` of this crate.
 
 #![allow(
     non_local_definitions,
@@ -63,9 +64,9 @@ pub use policy::{Policy, PolicyHandle};
 pub type Fd = i64;
 
 /// The major version of the ABI.
-pub const ABI_MAJOR: u32 = 0;
+pub const ABI_MAJOR: u32 = 1;
 /// The minor version of the ABI.
-pub const ABI_MINOR: u32 = 1;
+pub const ABI_MINOR: u32 = 0;
 
 /// For the host and for `export_plugin!`; not part of the API.
 #[doc(hidden)]

@@ -134,12 +134,9 @@ fn a_plugin_of_another_application() {
 }
 
 #[test]
-fn an_older_and_a_newer_minor_and_another_major() {
+fn a_newer_minor_and_another_major() {
     let host = format!("this host has {}", abi(0));
-    let mut versions = vec![(ABI_MAJOR, ABI_MINOR + 1), (ABI_MAJOR + 2, 0)];
-    // From 1.0 on, an older minor is fine.
-    versions.extend(ABI_MINOR.checked_sub(1).filter(|_| ABI_MAJOR == 0).map(|minor| (0, minor)));
-    for (major, minor) in versions {
+    for (major, minor) in [(ABI_MAJOR, ABI_MINOR + 1), (ABI_MAJOR + 2, 0), (ABI_MAJOR - 1, ABI_MINOR)] {
         let (_folder, folder) = folder();
         let versions = [(ABI_MAJOR_AT, major), (ABI_MINOR_AT, minor), (NEEDS_MINOR_AT, minor)];
         let path = with_versions(&folder, &versions);

@@ -242,7 +242,7 @@ fn a_plugin_of_another_abi_is_refused_with_both_versions() {
         let (error, message) = refused(&cdylib(package).canonicalize().unwrap());
         assert!(matches!(error, LoadError::Abi { .. }), "{message}");
         assert!(message.contains(&format!("plugin ABI {plugin}; this host has {host}")), "{message}");
-        assert!(message.contains("rebuild it with loophost-plugin-api"), "{message}");
+        assert!(message.contains("rebuild it with the loophost-plugin-api"), "{message}");
     }
 }
 

@@ -83,7 +83,7 @@ watcher  auto                     pidfd if it really works here, else threaded
                                   built in
 fixture-abi-minor
     cannot be used: PLUGINS/libloophost_fixture_abi_minor.so: it is built for plugin ABI LATER; this host has HOST
-    rebuild it with loophost-plugin-api HOST, or use a loophost with plugin ABI LATER
+    rebuild it with the loophost-plugin-api of this loophost, or use a loophost with plugin ABI LATER
 policy   fixture-good#plain       its base, by another name
                                   PLUGINS/libloophost_fixture_good.so (--plugin-path)
 policy   fixture-good#strict      makes no loops
@@ -92,7 +92,7 @@ watcher  fixture-good             its base, with another name
                                   PLUGINS/libloophost_fixture_good.so (--plugin-path)
 fixture-runs-early
     cannot be used: PLUGINS/libloophost_fixture_runs_early.so: it is built for plugin ABI MUCH-LATER; this host has HOST
-    rebuild it with loophost-plugin-api HOST, or use a loophost with plugin ABI MUCH-LATER
+    rebuild it with the loophost-plugin-api of this loophost, or use a loophost with plugin ABI MUCH-LATER
 policy   limited-policy           the default policy, which makes at most max loops
                                   PLUGINS/liblimited_policy.so (--plugin-path)
 policy   poll                     the default policy with loops on poll(2)

@@ -134,7 +134,7 @@ impl fmt::Display for LoadError {
                 write!(
                     f,
                     "; this host has {host}\n\
-                     rebuild it with loophost-plugin-api {host}, or use a loophost with plugin ABI {needs}"
+                     rebuild it with the loophost-plugin-api of this loophost, or use a loophost with plugin ABI {needs}"
                 )
             }
             Self::UnknownFlags { flags, .. } => write!(
@@ -145,7 +145,7 @@ impl fmt::Display for LoadError {
             Self::AbiStable { plugin, .. } => write!(
                 f,
                 "it is built with abi_stable {plugin}; this host has {}\n\
-                 rebuild it with loophost-plugin-api {ABI_MAJOR}.{ABI_MINOR} and its Cargo.lock",
+                 rebuild it with the loophost-plugin-api of this loophost and its Cargo.lock",
                 Descriptor::ABI_STABLE
             ),
             Self::PanicAbort { .. } => f.write_str(
@@ -175,7 +175,7 @@ impl fmt::Display for LoadError {
                 if *more > 0 {
                     write!(f, " (and {more} more)")?;
                 }
-                write!(f, "; rebuild it with this host's loophost-plugin-api")
+                write!(f, "; rebuild it with the loophost-plugin-api of this loophost")
             }
             Self::Init { source, .. } => write!(f, "it failed to start: {}", one_line(source.message())),
         }

@@ -122,7 +122,7 @@ impl Inspected {
     fn check_abi(&self) -> Result<(), LoadError> {
         let plugin = AbiVersion { major: self.descriptor.abi_major, minor: self.descriptor.abi_minor };
         let host = AbiVersion { major: ABI_MAJOR, minor: ABI_MINOR };
-        let needs = plugin.lowest_host(self.descriptor.needs_minor);
+        let needs = AbiVersion { minor: self.descriptor.needs_minor, ..plugin };
         if !host.serves(needs) {
             return Err(LoadError::Abi { path: self.path.clone(), plugin, needs, host });
         }

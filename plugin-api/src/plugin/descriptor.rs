@@ -80,6 +80,7 @@ impl Descriptor {
     ///
     /// # Panics
     /// At compile time, if it is a later minor than that of this crate.
+    #[expect(clippy::absurd_extreme_comparisons, reason = "as long as the minor is 0")]
     pub const fn needing(self, minor: u32) -> Self {
         assert!(
             minor <= ABI_MINOR,

@@ -7,15 +7,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use loophost::{ABI_MAJOR, ABI_MINOR};
+use loophost::ABI_MINOR;
 use loophost_tests::workspace;
 
 use crate::edit::{Edit, edited};
-
-/// The major whose promises are tested: while it is 0.N, those that are to come.
-pub(crate) const MAJOR: u32 = if ABI_MAJOR == 0 { 1 } else { ABI_MAJOR };
-/// The earlier of the two minors.
-pub(crate) const MINOR: u32 = if ABI_MAJOR == 0 { 0 } else { ABI_MINOR };
 
 /// What is built of each.
 const PACKAGES: [&str; 4] =
@@ -65,14 +60,6 @@ impl Edition {
 /// The ABI's version, and names by which cargo tells what it builds from that of the workspace and of the other copy. The
 /// version of the crates, which is not that of the ABI, is one of them.
 fn version(minor: u32) -> Vec<Edit> {
-    let rust = |name, old, new| {
-        let text = |value| format!("pub const ABI_{name}: u32 = {value};");
-        Edit::replace("plugin-api/src/lib.rs", text(old), text(new))
-    };
-    let c = |name, old, new| {
-        let text = |value| format!("#define LOOPHOST_ABI_{name} {value}u\n");
-        Edit::replace("plugin-api/include/loophost.h", text(old), text(new))
-    };
     let crates = |version: &str| format!("[workspace.package]\nversion = \"{version}\"");
     let library = |(name, file)| Edit::after(file, "[lib]\n", &format!("name = \"{name}_{minor}\"\n"));
     let names = LIBRARIES.into_iter().map(library);
@@ -83,10 +70,16 @@ fn version(minor: u32) -> Vec<Edit> {
                 crates(env!("CARGO_PKG_VERSION")),
                 crates(&format!("{}.0.0", 98 + minor)),
             ),
-            rust("MAJOR", ABI_MAJOR, MAJOR),
-            rust("MINOR", ABI_MINOR, minor),
-            c("MAJOR", ABI_MAJOR, MAJOR),
-            c("MINOR", ABI_MINOR, minor),
+            Edit::replace(
+                "plugin-api/src/lib.rs",
+                format!("pub const ABI_MINOR: u32 = {ABI_MINOR};"),
+                format!("pub const ABI_MINOR: u32 = {minor};"),
+            ),
+            Edit::replace(
+                "plugin-api/include/loophost.h",
+                format!("#define LOOPHOST_ABI_MINOR {ABI_MINOR}u\n"),
+                format!("#define LOOPHOST_ABI_MINOR {minor}u\n"),
+            ),
         ])
         .collect()
 }

@@ -1,7 +1,9 @@
 //! What the next minor has here: one more of everything that VERSIONS.md lets a minor add, at the places where that would
 //! be added in earnest. The numbers that the new functions answer say who has answered.
 
-use crate::{edit::Edit, edition::MINOR};
+use loophost::ABI_MINOR;
+
+use crate::edit::Edit;
 
 pub(crate) fn edits() -> Vec<Edit> {
     let asks = Edit::add("host/cli/src/bin/news.rs", include_str!("../../minors/news.rs"));
@@ -292,7 +294,7 @@ fn in_c() -> Vec<Edit> {
 /// Plugins that use the news, and say that they do without.
 fn plugins() -> Vec<Edit> {
     let wrapping = "tests/fixtures/wrapping/src/lib.rs";
-    let needs = format!("    needs_minor: {MINOR},\n");
+    let needs = format!("    needs_minor: {ABI_MINOR},\n");
     vec![
         Edit::before(wrapping, "    offers: [\n", &needs),
         Edit::before("plugins/poll/src/lib.rs", "    offers: [\n", &needs),

@@ -13,14 +13,15 @@ use std::{
     sync::LazyLock,
 };
 
-use edition::{Edition, MAJOR, MINOR};
+use edition::Edition;
+use loophost::{ABI_MAJOR, ABI_MINOR};
 use loophost_tests::{Ended, Plugins, c_plugin_against, command, plugin_file::offer, run};
 
-/// Of this minor, or of 1.0 while there is none.
-static EARLIER: LazyLock<Edition> = LazyLock::new(|| Edition::build("earlier", MINOR, &[]));
+/// Of this minor.
+static EARLIER: LazyLock<Edition> = LazyLock::new(|| Edition::build("earlier", ABI_MINOR, &[]));
 
 /// Of the next minor, with more of everything that a minor may add.
-static LATER: LazyLock<Edition> = LazyLock::new(|| Edition::build("later", MINOR + 1, &later::edits()));
+static LATER: LazyLock<Edition> = LazyLock::new(|| Edition::build("later", ABI_MINOR + 1, &later::edits()));
 
 fn loophost<S: AsRef<OsStr>>(host: &Edition, args: impl IntoIterator<Item = S>) -> Ended {
     let mut command = command(host.program("loophost"));
@@ -77,7 +78,10 @@ fn a_later_plugin_works_on_an_earlier_host() {
     runs(&EARLIER, &["--policy", poll.to_str().unwrap()]);
 
     let ended = loophost(&EARLIER, ["plugin", "inspect", wrapping]);
-    let abi = format!("abi       {MAJOR}.{}, needs a host of {MAJOR}.{MINOR} or newer\n", MINOR + 1);
+    let abi = format!(
+        "abi       {ABI_MAJOR}.{}, needs a host of {ABI_MAJOR}.{ABI_MINOR} or newer\n",
+        ABI_MINOR + 1
+    );
     assert!(ended.stdout.contains(&abi) && ended.stdout.ends_with("usable    yes\n"), "{ended:?}");
 }
 
@@ -110,10 +114,10 @@ fn a_plugin_that_needs_the_later_minor_is_refused_before_any_of_it_runs() {
     let plugins = Plugins::of(&[]);
     let file = plugin(&plugins, &LATER, "runs_early");
     let ended = loophost(&EARLIER, ["run", "--policy", file.to_str().unwrap(), "--", "true"]);
-    let (earlier, later) = (format!("{MAJOR}.{MINOR}"), format!("{MAJOR}.{}", MINOR + 1));
+    let (earlier, later) = (format!("{ABI_MAJOR}.{ABI_MINOR}"), format!("{ABI_MAJOR}.{}", ABI_MINOR + 1));
     let says = format!(
         "loophost: {}: it is built for plugin ABI {later}; this host has {earlier}\n\
-         rebuild it with loophost-plugin-api {earlier}, or use a loophost with plugin ABI {later}\n",
+         rebuild it with the loophost-plugin-api of this loophost, or use a loophost with plugin ABI {later}\n",
         file.display()
     );
     assert_eq!((ended.code(), &*ended.stderr), (125, &*says), "{ended:?}");
