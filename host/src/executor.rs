@@ -7,7 +7,6 @@ mod registry;
 use std::{
     cell::RefCell,
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
         Arc, Mutex, Weak,
@@ -32,7 +31,10 @@ use crate::{
     Callback, Error, HandleId, LoopHandle,
     process::lock,
     running,
-    task::{Kept, drop_payload, poll_caught},
+    task::{
+        Kept,
+        caught::{drop_caught, poll_caught},
+    },
 };
 
 /// The tasks of one loop.
@@ -67,7 +69,8 @@ struct Member {
 
 /// Names a task of an executor until it is over: a number, a list and an index there, in one word that travels in a register.
 ///
-/// The number comes again after 2^32 tasks, by when nobody asks for the earlier one: see [`TaskId::abort`].
+/// The number comes again after 2^32 tasks. By then nobody names the earlier one: its handle knows that it is over. (Of a local
+/// task that was leaked the handle does not, and may abort another one, if that has the same index too.)
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Key(u64);
 
@@ -157,6 +160,7 @@ impl Executor {
     }
 
     /// Makes a task of a future that any thread may wake, and asks for its first turn.
+    // Inlined: see `enter`.
     #[inline(always)]
     pub(crate) fn spawn<F>(self: &Arc<Self>, future: F) -> (Output<F::Output>, TaskId)
     where
@@ -169,6 +173,8 @@ impl Executor {
     }
 
     /// The same for a future that stays in this thread.
+    // Inlined: see `enter`.
+    #[inline(always)]
     pub(crate) fn spawn_local<F>(self: &Arc<Self>, future: F) -> (Output<F::Output>, TaskId)
     where
         F: Future + 'static,
@@ -181,7 +187,9 @@ impl Executor {
         })
     }
 
-    /// Makes a task on one of the lists. Inlined as its callers are: each function that a future goes through copies it.
+    /// Makes a task on one of the lists.
+    // Inlined, as what calls it is: each function that a future goes through copies it, and a copy of what was just written
+    // in smaller parts stalls.
     #[inline(always)]
     fn enter<T>(
         self: &Arc<Self>,
@@ -299,6 +307,23 @@ impl Executor {
         }
     }
 
+    /// Wakes those that are aborted and not over. After turns, for one that was marked by another thread when its turn had
+    /// begun already, and before it was polled, was not woken by that: it counted as woken still.
+    #[inline]
+    fn wake_aborted(&self) {
+        if self.aborted.load(Acquire) != 0 {
+            self.wake_aborted_guests();
+        }
+    }
+
+    /// Other threads mark guests only.
+    #[cold]
+    fn wake_aborted_guests(&self) {
+        let is_aborted = |(_, member): (_, &Member)| member.aborted.then(|| member.waker.clone());
+        let wakers: Vec<Waker> = lock(&self.guests).members.iter().filter_map(is_aborted).collect();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
     /// Marks a task as aborted; it finds out when it is woken.
     fn mark(&self, member: &mut Member) -> Waker {
         if !std::mem::replace(&mut member.aborted, true) {
@@ -386,10 +411,7 @@ pin_project! {
     impl<F> PinnedDrop for Body<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut future = this.project().future;
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| future.set(None))) {
-                tracing::error!("a task has panicked while its future was dropped");
-                drop_payload(payload);
-            }
+            drop_caught("a task's future", || future.set(None));
         }
     }
 }

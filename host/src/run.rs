@@ -17,7 +17,7 @@ use crate::{
     executor::{Executor, wait_while_busy},
     policy, running, services,
     sys::borrowed_future,
-    task::{Caught, poll_caught},
+    task::caught::{Caught, poll_caught},
 };
 
 /// Runs a future on a fresh loop of the policy, as the main function of a program does (asyncio: `asyncio.run`).

@@ -4,6 +4,7 @@
 //! it go on; [`JoinHandle::abort`] ends it. A task that panics ends with [`JoinError`], and the loop goes on.
 
 mod blocking;
+pub(crate) mod caught;
 mod join_error;
 mod join_handle;
 mod spawner;
@@ -12,7 +13,7 @@ mod yield_now;
 pub use blocking::spawn_blocking;
 pub use join_error::JoinError;
 pub use join_handle::JoinHandle;
-pub(crate) use join_handle::{Caught, Kept, drop_payload, poll_caught};
+pub(crate) use join_handle::Kept;
 pub use spawner::Spawner;
 pub use yield_now::yield_now;
 

@@ -174,6 +174,32 @@ fn tasks_may_be_aborted_elsewhere_while_a_run_ends() {
     }
 }
 
+/// Also in the moment between the look at whether a task that has a turn was aborted, and its poll.
+#[test]
+fn no_abort_from_elsewhere_is_lost() {
+    let aborted = run(async {
+        let spawner = Spawner::current().unwrap();
+        let elsewhere = thread::spawn(move || {
+            let task_of = |round: u32| {
+                let task = spawner.spawn(pending::<()>());
+                for _ in 0..round % 4000 {
+                    std::hint::spin_loop();
+                }
+                task.abort();
+                task
+            };
+            (0..10_000).map(task_of).collect::<Vec<_>>()
+        });
+        let mut aborted = 0;
+        for task in spawn_blocking(|| elsewhere.join().unwrap()).await.unwrap() {
+            let ended = timeout(Duration::from_secs(60), task).await;
+            aborted += usize::from(ended.is_ok_and(|output| output.unwrap_err().is_cancelled()));
+        }
+        aborted
+    });
+    assert_eq!(aborted.unwrap(), 10_000);
+}
+
 #[test]
 fn an_abort_reaches_no_other_task() {
     run(async {

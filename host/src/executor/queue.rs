@@ -14,7 +14,7 @@ use std::{
 use async_task::Runnable;
 
 use super::Membership;
-use crate::{Callback, Error, LoopHandle, running, task::drop_payload};
+use crate::{Callback, Error, LoopHandle, running, task::caught::drop_payload};
 
 /// The tasks that were woken in the loop's thread and wait for their turn, for the time of a run.
 #[derive(Default)]
@@ -72,6 +72,7 @@ fn take_turns() {
         }
     }
     running::with_queue(|_, queue| queue.spare.set(waiting));
+    running::with_executor(|executor| executor.wake_aborted());
 }
 
 /// Wakes from a callback of the loop, and gives those of its tasks their turn before that callback ends: no further turn
@@ -115,6 +116,7 @@ fn turn(runnable: Runnable<Membership>) -> Callback {
     Callback::new(move |_| {
         if let Some(runnable) = scheduled.0.take() {
             take_turn(runnable);
+            running::with_executor(|executor| executor.wake_aborted());
         }
         Ok(())
     })

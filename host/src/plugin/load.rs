@@ -1,4 +1,4 @@
-//! From a path to a plugin: the whole order of ABI.md section 5.
+//! From a path to a plugin: all steps, in their order.
 
 use std::{
     fs::{self, File},

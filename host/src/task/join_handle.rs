@@ -3,25 +3,24 @@
 use std::{
     any::Any,
     fmt, mem,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use super::JoinError;
+use super::{
+    JoinError,
+    caught::{Caught, drop_caught},
+};
 use crate::executor::{Output, TaskId};
 
 /// Waits for a task: a future of its output.
 ///
-/// Dropped, it leaves the task alone. Polled again after it was ready it panics.
+/// Dropped, it leaves the task alone. Not to be polled again after it was ready: then it says that the task was cancelled.
 pub struct JoinHandle<T> {
     /// `None` only while it is dropped.
     output: Option<Output<T>>,
     id: TaskId,
 }
-
-/// A task's output, or what it has panicked with.
-pub(crate) type Caught<T> = Result<T, Box<dyn Any + Send>>;
 
 impl<T> JoinHandle<T> {
     pub(super) fn new((output, id): (Output<T>, TaskId)) -> Self {
@@ -75,7 +74,7 @@ pub(crate) struct Kept<T>(Ended<T>);
 
 enum Ended<T> {
     Output(T),
-    /// Boxed twice, for one word: it is copied with every small output.
+    /// Boxed twice, for one word: then this is returned in registers with a small output.
     Panic(Box<Box<dyn Any + Send>>),
     Taken,
 }
@@ -102,29 +101,9 @@ impl<T> Kept<T> {
 impl<T> Drop for Kept<T> {
     #[inline]
     fn drop(&mut self) {
-        let ended = match mem::replace(&mut self.0, Ended::Taken) {
-            Ended::Taken => return,
-            ended => ended,
-        };
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(ended))) {
-            tracing::error!("a task's output has panicked while it was dropped");
-            drop_payload(payload);
+        match mem::replace(&mut self.0, Ended::Taken) {
+            Ended::Taken => {}
+            ended => drop_caught("a task's output", || drop(ended)),
         }
-    }
-}
-
-/// Drops what somebody has panicked with. That may panic too: then what it has panicked with is leaked.
-pub(crate) fn drop_payload(payload: Box<dyn Any + Send>) {
-    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        mem::forget(second);
-    }
-}
-
-/// Polls a future whose panic is a value. One that has panicked is not polled again.
-#[inline]
-pub(crate) fn poll_caught<F: Future>(future: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<Caught<F::Output>> {
-    match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-        Ok(poll) => poll.map(Ok),
-        Err(payload) => Poll::Ready(Err(payload)),
     }
 }

@@ -1,4 +1,4 @@
-//! A child watcher as it crosses: the table of ABI.md section 4. The order of the methods is the ABI.
+//! A child watcher as it crosses: the table of its methods, whose order is the ABI.
 
 use std::ffi::c_void;
 

@@ -1,4 +1,4 @@
-//! An event loop as it crosses: the table of ABI.md section 4. The order of the methods is the ABI.
+//! An event loop as it crosses: the table of its methods, whose order is the ABI.
 
 use std::ffi::c_void;
 

@@ -1,4 +1,4 @@
-//! The table of functions that the host hands to a plugin, as ABI.md section 4 has it.
+//! The table of functions that the host hands to a plugin. Their order is the ABI.
 
 use std::{
     ffi::c_void,

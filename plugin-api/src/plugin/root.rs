@@ -20,7 +20,7 @@ use crate::{
     log,
 };
 
-/// The functions of a plugin, as ABI.md section 4 has them.
+/// The functions of a plugin. Their order is the ABI.
 #[repr(C)]
 #[derive(StableAbi)]
 #[sabi(kind(Prefix(prefix_ref = PluginRoot_Ref)))]
