@@ -139,7 +139,7 @@ enum { LOOPHOST_READ = 1, LOOPHOST_WRITE = 2 };
 
 /* How a child ended. Who has one filled sets its size first: struct loophost_child_exit exit; exit.size = sizeof exit; */
 struct loophost_child_exit {
-    uint32_t size;      /* of this struct; it may grow, and so may those below that begin with theirs */
+    uint32_t size;      /* of this struct; it may grow, and so may others that begin with theirs */
     int32_t raw_status; /* as wait(2) has it */
     uint64_t utime_us;
     uint64_t stime_us;
@@ -286,10 +286,11 @@ struct loophost_iovec {
 
 /* ---- Extensions ---- */
 
-/* What the table of an extension begins with: functions that two sides have agreed on, by the name "vendor.name/1". They
- * take `object` as their first argument, so they work through objects that wrap the one that has them. The table, and what
- * `object` points to, live as long as whatever was asked for it, also when that is closed; who passes on its base's keeps
- * the base. The threads are the extension's own rule. A later member of it may be used after LOOPHOST_HAS. */
+/* What the table of an extension begins with; this never grows. After it come functions that two sides have agreed on, by
+ * the name "vendor.name/1". They take `object` as their first argument, so they work through objects that wrap the one that
+ * has them. The table, and what `object` points to, live as long as whatever was asked for it, also when that is closed;
+ * who passes on its base's keeps the base. The threads are the extension's own rule. A later member of the table may be used
+ * after LOOPHOST_HAS. */
 struct loophost_extension {
     uint32_t size;      /* of the whole table */
     uint32_t reserved;  /* 0 */

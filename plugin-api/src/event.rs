@@ -134,7 +134,7 @@ impl<'a> Event<'a> {
 
 /// How a child ended: the status that waitid(2) gave and what the child has used.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(StableAbi, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChildExit {
     /// The size of this struct, which may grow at its end: so nobody else sets it.
     size: u32,
@@ -179,7 +179,7 @@ impl ChildExit {
 
 /// What an exception handler is told (asyncio: the `context` of `call_exception_handler`).
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(StableAbi, Clone, Copy, Debug)]
 pub struct ExceptionContext<'a> {
     /// The size of this struct, which may grow at its end: so nobody else sets it.
     size: u32,

@@ -2,6 +2,8 @@
 
 use std::{ffi::c_void, ptr};
 
+use abi_stable::StableAbi;
+
 /// What the table of an extension begins with.
 ///
 /// An extension is a table of functions that two sides have agreed on, by a name with a version: `vendor.name/1`. Whoever
@@ -13,7 +15,8 @@ use std::{ffi::c_void, ptr};
 /// closed. An object that passes on the table of its base keeps the base as long. From which threads its functions are
 /// called is the extension's to say; nothing in between keeps to a rule, not even for loops.
 ///
-/// A version of an extension grows at the end of its table only: who wants a later member compares `size` first.
+/// This head stays as it is. A version of an extension grows at the end of its table only: who wants a later member compares
+/// `size` first.
 ///
 /// ```
 /// use loophost_plugin_api::{EventLoop, ExtensionHead, LoopHandle};
@@ -58,7 +61,7 @@ use std::{ffi::c_void, ptr};
 /// }
 /// ```
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(StableAbi, Clone, Copy, Debug)]
 pub struct ExtensionHead {
     /// Bytes of the whole table, with this.
     pub size: u32,

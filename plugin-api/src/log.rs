@@ -28,7 +28,7 @@ use crate::{
 
 /// One event, lent for the time of the call.
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(StableAbi, Clone, Copy)]
 pub struct LogRecord<'a> {
     /// The size of this struct, which may grow at its end: so nobody else sets it.
     size: u32,

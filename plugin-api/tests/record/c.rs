@@ -39,13 +39,19 @@ fn without_cplusplus(header: &str) -> Vec<&str> {
     header.lines().filter(is_kept).collect()
 }
 
-/// A macro that is a number. The version is not part of what it stands for, and how long its text may be a plugin decides.
+/// A macro that is a number; not the version, and not how much room a plugin's own text has.
 fn number(directive: &str) -> Option<String> {
     let (name, value) = directive.strip_prefix("#define ")?.split_once(' ')?;
-    let value = value.trim();
-    let is_number = value.starts_with(|first: char| first.is_ascii_digit()) || value.starts_with("UINT64_");
-    let is_own = ["LOOPHOST_ABI_MAJOR", "LOOPHOST_ABI_MINOR", "LOOPHOST_METADATA_ROOM"].contains(&name);
-    (is_number && !name.contains('(') && !is_own).then(|| format!("{name} = {value}\n"))
+    let not_recorded = [
+        "LOOPHOST_ABI_MAJOR",
+        "LOOPHOST_ABI_MINOR",
+        "LOOPHOST_METADATA_ROOM",
+        "LOOPHOST_VISIBLE",
+        "LOOPHOST_STATIC_ASSERT",
+        "LOOPHOST_EXPORT",
+    ];
+    let is_function = directive.find('(').is_some_and(|at| at < "#define ".len() + name.len());
+    (!is_function && !not_recorded.contains(&name)).then(|| format!("{name} = {}\n", value.trim()))
 }
 
 /// What ends with a semicolon outside of all braces, or with the brace of a function.
@@ -69,22 +75,40 @@ fn declarations(text: &str) -> Vec<String> {
 
 fn describe(declaration: &str, record: &mut String) {
     let line = declaration.split_whitespace().collect::<Vec<_>>().join(" ");
-    let inside = || Some(line.split_once('{')?.1.rsplit_once('}')?.0);
-    if line.starts_with("typedef ") {
-        writeln!(record, "{line}").unwrap();
-    } else if line.starts_with("enum {") {
-        for enumerator in inside().unwrap().split(',') {
-            writeln!(record, "{}", enumerator.trim()).unwrap();
+    let Some((head, inside)) = line.split_once(" {").filter(|_| !line.contains("static inline")) else {
+        if line.starts_with("typedef ") {
+            writeln!(record, "{line}").unwrap();
         }
-    } else if let Some((name, inside)) = line.strip_prefix("struct ").zip(inside()) {
-        let members: Vec<_> =
-            inside.split_terminator(';').map(str::trim).filter(|it| !it.is_empty()).collect();
-        let name = name.split_once(' ').unwrap().0;
-        let grows = ["uint32_t struct_size", "uint32_t size"].contains(&members[0]);
-        writeln!(record, "struct {name}{}", if grows { format!(", {GROWS}") } else { String::new() })
-            .unwrap();
-        for member in members {
-            writeln!(record, "    {member}").unwrap();
+        return;
+    };
+    let inside = inside.strip_suffix("};").unwrap_or_else(|| panic!("an attribute is not recorded: {line}"));
+    if head == "enum" {
+        for enumerator in inside.split_terminator(',').map(str::trim) {
+            assert!(enumerator.contains(" = "), "{enumerator}: its number would depend on others");
+            writeln!(record, "{enumerator}").unwrap();
         }
+        return;
     }
+    let members: Vec<_> = inside.split_terminator(';').map(str::trim).filter(|it| !it.is_empty()).collect();
+    // The head of each extension's table has members of the extension after it.
+    let grows = ["uint32_t struct_size", "uint32_t size"].contains(&members[0])
+        && head != "struct loophost_extension";
+    assert!(
+        !grows || end(&members).is_multiple_of(8),
+        "{head}: a member to come would be in the padding at the end"
+    );
+    writeln!(record, "{head}{}", if grows { format!(", {GROWS}") } else { String::new() }).unwrap();
+    for member in members {
+        writeln!(record, "    {member}").unwrap();
+    }
+}
+
+/// Where the last of them ends, if all are of four or eight bytes.
+fn end(members: &[&str]) -> usize {
+    members.iter().fold(0, |end: usize, member| {
+        let is_short =
+            ["uint32_t ", "int32_t "].iter().any(|kind| member.starts_with(kind)) && !member.contains('(');
+        let size = if is_short { 4 } else { 8 };
+        end.next_multiple_of(size) + size
+    })
 }

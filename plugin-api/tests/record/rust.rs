@@ -1,59 +1,38 @@
 //! The Rust half of the ABI: each type that crosses, with all that a host compares of it.
 
+mod name;
+
 use std::{
     collections::{BTreeSet, HashSet},
     fmt::Write as _,
-    mem::offset_of,
 };
 
 use abi_stable::{
     StableAbi,
-    std_types::{RSlice, RStr, UTypeId},
+    std_types::UTypeId,
     type_layout::{LifetimeArrayOrSlice, TLData, TLField, TLFunction, TypeLayout},
 };
 use loophost_plugin_api::{
     __private::{Growing, LogField, LogRecord, PluginRoot_Ref},
-    ChildExit, Error, ExceptionContext, KeyValue,
+    ChildExit, Descriptor, ExceptionContext, ExtensionHead, IoVec,
 };
 
+use self::name::name;
 use crate::growth::GROWS;
 
 pub(crate) fn record() -> String {
     let (mut seen, mut types) = (HashSet::new(), BTreeSet::new());
     visit(PluginRoot_Ref::LAYOUT, &mut seen, &mut types);
-    types.extend(structs_that_begin_with_their_size());
+    // They cross behind pointers, where abi_stable does not see them.
+    for layout in [IoVec::LAYOUT, ExtensionHead::LAYOUT, LogField::LAYOUT] {
+        visit(layout, &mut seen, &mut types);
+    }
+    types.insert(describe_growing::<ChildExit>());
+    types.insert(describe_growing::<ExceptionContext<'_>>());
+    types.insert(describe_growing::<LogRecord<'_>>());
+    let symbols = [Descriptor::SYMBOL, Descriptor::ROOT_SYMBOL, Descriptor::C_ROOT_SYMBOL];
+    types.insert(format!("symbols {symbols:?}, magic {:?}\n", Descriptor::MAGIC.escape_ascii().to_string()));
     types.into_iter().collect()
-}
-
-/// They cross behind pointers, where abi_stable does not see them.
-fn structs_that_begin_with_their_size() -> [String; 3] {
-    macro_rules! describe {
-        ($type:ident: $($member:ident $kind:ty),*) => {{
-            let _ = |it: &$type| {
-                $(let _: &$kind = &it.$member;)*
-            };
-            let members =
-                [$((offset_of!($type, $member), size_of::<$kind>(), stringify!($member: $kind)),)*];
-            describe_growing::<$type>(stringify!($type), &members)
-        }};
-    }
-    [
-        describe!(ChildExit: raw_status i32, utime_us u64, stime_us u64, maxrss_kb u64),
-        describe!(ExceptionContext: message RStr<'_>, error Option<&Error>, details RSlice<'_, KeyValue>),
-        describe!(LogRecord:
-            level u32, line u32, target RStr<'_>, file RStr<'_>, message RStr<'_>, fields RSlice<'_, LogField>),
-    ]
-}
-
-fn describe_growing<T: Growing>(name: &str, members: &[(usize, usize, &str)]) -> String {
-    let mut text = format!("loophost-plugin-api {name}: struct {GROWS} from {} bytes\n", T::SMALLEST);
-    let mut end = size_of::<u32>();
-    for (offset, size, member) in members {
-        writeln!(text, "    {member} at {offset}").unwrap();
-        end = offset + size;
-    }
-    assert_eq!(end, size_of::<T>(), "{name} has members that are not recorded");
-    text
 }
 
 fn visit(layout: &'static TypeLayout, seen: &mut HashSet<UTypeId>, types: &mut BTreeSet<String>) {
@@ -64,6 +43,22 @@ fn visit(layout: &'static TypeLayout, seen: &mut HashSet<UTypeId>, types: &mut B
     for used in layout.shared_vars().type_layouts() {
         visit(used(), seen, types);
     }
+}
+
+/// A struct that begins with its size.
+fn describe_growing<T: Growing + StableAbi>() -> String {
+    let layout = T::LAYOUT;
+    let fields = layout.get_fields().unwrap();
+    let end = fields
+        .iter()
+        .fold(0_usize, |end, field| end.next_multiple_of(field.layout().alignment()) + field.layout().size());
+    assert_eq!(end, layout.size(), "{}: a member to come would be in the padding at the end", layout.name());
+    let mut text =
+        format!("{} {}: struct {GROWS} from {} bytes\n", layout.package(), name(layout), T::SMALLEST);
+    for field in fields {
+        writeln!(text, "    {}", member(&field)).unwrap();
+    }
+    text
 }
 
 /// A line about the type, and an indented one about each of its members.
@@ -103,16 +98,6 @@ fn describe(layout: &'static TypeLayout) -> String {
     }
     text.push('\n');
     text
-}
-
-/// That of abi_stable, with what is in it: `RResult<HandleId, Error>`.
-fn name(layout: &'static TypeLayout) -> String {
-    let full_type = layout.full_type().to_string();
-    let inside = match layout.data() {
-        TLData::Enum(it) => it.fields.iter().map(|field| name(field.layout())).collect::<Vec<_>>(),
-        _ => Vec::new(),
-    };
-    if inside.is_empty() { full_type } else { format!("{full_type}<{}>", inside.join(", ")) }
 }
 
 fn member(field: &TLField) -> String {

@@ -105,6 +105,7 @@ fn numbers() -> Vec<(&'static str, u64)> {
         ("EVENT_CORE_DUMPED", Event::CORE_DUMPED),
         ("EVENT_RECOVERED", Event::RECOVERED),
         ("EVENT_MORE", Event::MORE),
+        ("EVENT_FROM_KERNEL", Event::FROM_KERNEL),
         ("ERROR_PLUGIN(7)", ErrorCode::plugin(7).0),
     ];
     macro_rules! codes {
