@@ -67,10 +67,11 @@ struct Member {
     aborted: bool,
 }
 
-/// Names a task of an executor until it is over: a number, a list and an index there, in one word that travels in a register.
+/// Names a task of an executor until it is over: a number, a list and an index there, in one word that travels in a
+/// register.
 ///
-/// The number comes again after 2^32 tasks. By then nobody names the earlier one: its handle knows that it is over. (Of a local
-/// task that was leaked the handle does not, and may abort another one, if that has the same index too.)
+/// The number comes again after 2^32 tasks. By then nobody names the earlier one: its handle knows that it is over. (Of a
+/// local task that was leaked the handle does not, and may abort another one, if that has the same index too.)
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Key(u64);
 

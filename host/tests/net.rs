@@ -83,6 +83,34 @@ fn a_listener_gives_one_connection_after_the_other() {
     .unwrap();
 }
 
+/// The standard library would have 128 of them, and the others wait in their connect.
+#[test]
+fn hundreds_of_connections_wait_to_be_accepted() {
+    let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap().trim().parse().unwrap();
+    let many: usize = 300.min(most);
+    run(async {
+        let listener = TcpListener::bind(LOCAL).await?;
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("socket");
+        let of_unix = UnixListener::bind(&path)?;
+        let address = listener.local_addr()?;
+        let mut waiting = Vec::new();
+        for _ in 0..many {
+            waiting.push(timeout(Duration::from_secs(60), TcpStream::connect(address)).await??);
+        }
+        for _ in 0..many {
+            timeout(Duration::from_secs(60), UnixStream::connect(&path)).await??;
+        }
+        for _ in 0..many {
+            listener.accept().await?;
+            of_unix.accept().await?;
+        }
+        Ok::<_, io::Error>(())
+    })
+    .unwrap()
+    .unwrap();
+}
+
 #[test]
 fn a_refused_connection_and_an_unknown_name_are_errors() {
     run(async {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_core::Stream;
-use rustix::net::{SocketFlags, acceptfrom_with};
+use rustix::net::{SocketFlags, acceptfrom_with, listen};
 
 use super::{
     TcpStream,
@@ -25,14 +25,16 @@ pub struct TcpListener {
 }
 
 impl TcpListener {
-    /// Listens at the first of the addresses that can be had, with `SO_REUSEADDR`; port 0 takes one that is free.
+    /// Listens at the first of the addresses that can be had, with `SO_REUSEADDR`; port 0 takes one that is free. As many
+    /// connections wait to be accepted as the system allows (`net.core.somaxconn`).
     /// Dropped before it is ready, it listens nowhere.
     pub async fn bind<A>(addresses: A) -> io::Result<Self>
     where
         A: ToSocketAddrs + Send + 'static,
         A::Iter: Send,
     {
-        first(resolve(addresses).await?, async |address| net::TcpListener::bind(address)?.try_into()).await
+        let bind = async |address| let_many_wait(net::TcpListener::bind(address)?)?.try_into();
+        first(resolve(addresses).await?, bind).await
     }
 
     /// Waits for the next connection. Cancel-safe: dropped, it has taken none.
@@ -63,6 +65,13 @@ impl TcpListener {
     pub fn get_ref(&self) -> &net::TcpListener {
         self.inner.get_ref()
     }
+}
+
+/// Lets as many connections wait to be accepted as the system allows (`net.core.somaxconn`). The standard library has 128,
+/// so that of a thousand that come at once some wait for a second, or are reset.
+pub(super) fn let_many_wait<L: AsFd>(listener: L) -> io::Result<L> {
+    listen(&listener, i32::MAX)?;
+    Ok(listener)
 }
 
 /// Takes a connection that is non-blocking and close-on-exec.

@@ -13,7 +13,10 @@ use std::{
 
 use futures_core::Stream;
 
-use super::{UnixStream, tcp_listener::accept};
+use super::{
+    UnixStream,
+    tcp_listener::{accept, let_many_wait},
+};
 use crate::{Interest, io::Async};
 
 /// Waits for connections over a Unix socket (asyncio: `start_unix_server`). As a [`Stream`] it gives one after the other
@@ -26,7 +29,7 @@ pub struct UnixListener {
 impl UnixListener {
     /// Listens at a path, where nothing may be yet. The file stays when the listener is dropped.
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
-        net::UnixListener::bind(path)?.try_into()
+        let_many_wait(net::UnixListener::bind(path)?)?.try_into()
     }
 
     /// Waits for the next connection. As [`TcpListener::accept`](super::TcpListener::accept).
