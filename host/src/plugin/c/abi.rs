@@ -104,9 +104,32 @@ pub(super) type DropFn = unsafe extern "C" fn(*mut c_void);
 pub(super) trait Table: Growing {
     /// What it is called in C.
     const NAME: &'static str;
-    /// Member and offset.
     #[cfg(test)]
-    fn members() -> Vec<(&'static str, usize)>;
+    fn members() -> Vec<Function>;
+}
+
+/// A member of a table, as the test that compares it with the header wants it.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Function {
+    pub(super) name: &'static str,
+    pub(super) offset: usize,
+    /// In the words of Rust.
+    pub(super) arguments: &'static [&'static str],
+    /// `None`: void.
+    pub(super) result: Option<&'static str>,
+}
+
+#[cfg(test)]
+macro_rules! described {
+    ($member:ident: fn($($argument:ty),*) $(-> $result:ty)?) => {
+        Function {
+            name: stringify!($member),
+            offset: offset_of!(Self, $member),
+            arguments: &[$(stringify!($argument)),*],
+            result: [$(stringify!($result))?].first().copied(),
+        }
+    };
 }
 
 /// `last` is the last member that it had in ABI 1.0, and stays so when others come after it.
@@ -130,8 +153,8 @@ macro_rules! table {
             const NAME: &'static str = $name;
 
             #[cfg(test)]
-            fn members() -> Vec<(&'static str, usize)> {
-                vec![$((stringify!($member), offset_of!(Self, $member)),)*]
+            fn members() -> Vec<Function> {
+                vec![$(described!($member: fn($($argument),*) $(-> $result)?),)*]
             }
         }
     };
@@ -224,8 +247,8 @@ macro_rules! functions {
 
         #[cfg(test)]
         impl HostFunctions {
-            pub(super) fn members() -> Vec<(&'static str, usize)> {
-                vec![$((stringify!($member), offset_of!(Self, $member)),)*]
+            pub(super) fn members() -> Vec<Function> {
+                vec![$(described!($member: fn($($argument),*) $(-> $result)?),)*]
             }
         }
     };

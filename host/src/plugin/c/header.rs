@@ -13,8 +13,8 @@ use loophost_plugin_api::{
 };
 
 use super::abi::{
-    CCallback, CError, CEvent, CExceptionContext, CKeyValue, CLogRecord, CRepeatCallback, HostFunctions,
-    HostTable, LoopTable, PluginTable, PolicyTable, Table, WatcherTable,
+    CCallback, CError, CEvent, CExceptionContext, CKeyValue, CLogRecord, CRepeatCallback, Function,
+    HostFunctions, HostTable, LoopTable, PluginTable, PolicyTable, Table, WatcherTable,
 };
 
 /// Assertions about one struct.
@@ -27,7 +27,63 @@ fn assert_layout(text: &mut String, name: &str, size: usize, members: &[(&str, u
 }
 
 fn assert_table<T: Table>(text: &mut String) {
-    assert_layout(text, T::NAME, size_of::<T>(), &[&[("struct_size", 0)], &*T::members()].concat());
+    assert_layout(text, T::NAME, size_of::<T>(), &[("struct_size", 0)]);
+    T::members().iter().for_each(|function| assert_function(text, T::NAME, function));
+}
+
+/// Assertions about a member that is a function: where it is, what it takes and gives.
+fn assert_function(text: &mut String, table: &str, function: &Function) {
+    let Function { name, offset, arguments, result } = function;
+    let arguments: Vec<_> = arguments.iter().map(|argument| in_c(argument)).collect();
+    let arguments = if arguments.is_empty() { "void".to_owned() } else { arguments.join(", ") };
+    let result = result.map_or("void", in_c);
+    writeln!(text, "ASSERT(offsetof(struct {table}, {name}) == {offset}, \"{table}.{name}\");").unwrap();
+    writeln!(text, "ASSERT(HAS_TYPE({table}, {name}, {result} (*)({arguments})), \"{table}.{name}\");")
+        .unwrap();
+}
+
+/// What the header calls a type.
+fn in_c(rust: &str) -> &'static str {
+    match rust {
+        "i32" => "int32_t",
+        "i64" => "int64_t",
+        "u32" => "uint32_t",
+        "u64" => "uint64_t",
+        "usize" => "size_t",
+        "c_int" => "int",
+        "*mut i64" => "int64_t *",
+        "*mut u64" => "uint64_t *",
+        "*mut c_void" => "void *",
+        "*const c_void" => "const void *",
+        "*mut c_char" => "char *",
+        "*const c_char" => "const char *",
+        "*mut LoopHandle" => "struct loophost_loop *",
+        "*mut WatcherHandle" => "struct loophost_watcher *",
+        "*mut PolicyHandle" => "struct loophost_policy *",
+        "*mut *mut LoopHandle" => "struct loophost_loop **",
+        "*mut *mut WatcherHandle" => "struct loophost_watcher **",
+        "*mut *mut PolicyHandle" => "struct loophost_policy **",
+        "*const LoopTable" => "const struct loophost_loop_vtable *",
+        "*const WatcherTable" => "const struct loophost_watcher_vtable *",
+        "*const PolicyTable" => "const struct loophost_policy_vtable *",
+        "*const HostTable" => "const struct loophost_host *",
+        "*mut CError" => "struct loophost_error *",
+        "*const CEvent" => "const struct loophost_event *",
+        "*const CKeyValue" => "const struct loophost_key_value *",
+        "*const CLogRecord" => "const struct loophost_log_record *",
+        "*const CExceptionContext" => "const struct loophost_exception_context *",
+        "*mut ChildExit" => "struct loophost_child_exit *",
+        "*const Op" => "const struct loophost_op *",
+        "CCallback" => "struct loophost_callback",
+        "CRepeatCallback" => "struct loophost_repeat_callback",
+        "*mut CCallback" => "struct loophost_callback *",
+        "*mut CRepeatCallback" => "struct loophost_repeat_callback *",
+        // The words of a callback of either kind.
+        "*const CCallback" => "const uintptr_t *",
+        "Option<CallFn>" => "loophost_call_fn",
+        "Option<DropFn>" => "loophost_drop_fn",
+        other => panic!("{other} has no name in C yet"),
+    }
 }
 
 macro_rules! assert_struct {
@@ -46,9 +102,11 @@ fn assertions() -> String {
     assert_table::<PolicyTable>(&mut text);
     assert_table::<PluginTable>(&mut text);
     let functions = offset_of!(HostTable, functions);
-    let members: Vec<_> =
-        HostFunctions::members().into_iter().map(|(name, offset)| (name, functions + offset)).collect();
-    assert_layout(&mut text, "loophost_host", size_of::<HostTable>(), &members);
+    for function in HostFunctions::members() {
+        let offset = functions + function.offset;
+        assert_function(&mut text, "loophost_host", &Function { offset, ..function });
+    }
+    assert_layout(&mut text, "loophost_host", size_of::<HostTable>(), &[]);
     assert_struct!(text, "loophost_host", HostTable: struct_size abi_minor loops watchers policies);
     assert_struct!(text, "loophost_error", CError: code os_errno message);
     assert_struct!(text, "loophost_key_value", CKeyValue: key value);
@@ -124,6 +182,16 @@ fn numbers() -> Vec<(&'static str, u64)> {
     wide.into_iter().chain(narrow.map(|(name, value)| (name, value.into()))).collect()
 }
 
+/// Whether a member of a struct has just this type.
+const HAS_TYPE: &str = "
+#ifdef __cplusplus
+#include <type_traits>
+#define HAS_TYPE(table, member, ...) std::is_same<decltype(table::member), __VA_ARGS__>::value
+#else
+#define HAS_TYPE(table, member, ...) _Generic(((struct table *)0)->member, __VA_ARGS__: 1, default: 0)
+#endif
+";
+
 /// Compiles a file that includes the header; what the compiler has to say, and `None` if there is no compiler.
 fn complaints(compiler: &str, flags: &[&str], assert: &str, rest: &str) -> Option<String> {
     let compiler = loophost_tests::require(compiler)?;
@@ -138,7 +206,9 @@ fn complaints(compiler: &str, flags: &[&str], assert: &str, rest: &str) -> Optio
         .spawn()
         .unwrap();
     // Included twice, which must do no harm.
-    let source = format!("#include \"loophost.h\"\n#include \"loophost.h\"\n#define ASSERT {assert}\n{rest}");
+    let source = format!(
+        "{HAS_TYPE}#include \"loophost.h\"\n#include \"loophost.h\"\n#define ASSERT {assert}\n{rest}"
+    );
     child.stdin.take().unwrap().write_all(source.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     Some(String::from_utf8_lossy(&output.stderr).into_owned())
@@ -239,5 +309,6 @@ fn the_smallest_tables_and_structs_are_those_of_1_0() {
     assert_eq!(CLogRecord::SMALLEST, 56);
     assert_eq!(ChildExit::SMALLEST, 32);
     // What a plugin of 1.0 looks at without asking.
-    assert_eq!((offset_of!(HostTable, functions), HostFunctions::members()[32]), (32, ("extension", 256)));
+    let last = HostFunctions::members()[32];
+    assert_eq!((offset_of!(HostTable, functions), last.name, last.offset), (32, "extension", 256));
 }
