@@ -29,6 +29,7 @@ main_thread_tests![
     the_kernel_s_own_signals_are_marked,
     the_handler_restarts_calls_and_uses_the_alternate_stack,
     ten_thousand_arrivals_may_be_merged,
+    what_came_before_is_not_told,
     the_previous_handler_is_called_and_comes_back,
     ignored_before_is_ignored_again,
     a_foreign_handler_is_never_overwritten,
@@ -167,6 +168,35 @@ fn ten_thousand_arrivals_may_be_merged() {
     eventually("one after the last", || count.load(SeqCst) > before);
     unsubscribe(id);
     assert!(count.load(SeqCst) <= 10_001);
+}
+
+fn what_came_before_is_not_told() {
+    let (began, begun) = mpsc::channel();
+    let (go_on, goes_on) = mpsc::channel::<()>();
+    let callback = RepeatCallback::new(move |_| {
+        began.send(()).unwrap();
+        next(&goes_on);
+        Ok(())
+    });
+    let holding = signal::subscribe(libc::SIGUSR2, callback).unwrap();
+    let hold = || {
+        kill(getpid(), Signal::SIGUSR2).unwrap();
+        next(&begun);
+    };
+    // The thread that tells is held up while the signal comes, and its subscriber goes.
+    let gone = subscribe(|_| Ok(()));
+    hold();
+    raise();
+    unsubscribe(gone);
+    let (sender, told) = mpsc::channel();
+    let id = sending(&sender, "what came before");
+    go_on.send(()).unwrap();
+    // Its next turn takes all there is.
+    hold();
+    go_on.send(()).unwrap();
+    unsubscribe(id);
+    nothing_more(&told);
+    unsubscribe(holding);
 }
 
 fn the_previous_handler_is_called_and_comes_back() {

@@ -98,6 +98,10 @@ impl Broker {
                 state.watch_reserved(state.subscribed().with(signum))?;
                 false
             } else {
+                if !subscribed {
+                    // What is there came for those who have gone.
+                    signal_handler::forget(signum);
+                }
                 handler::install(signum)? && subscribed
             };
             let id = HandleId(NEXT.fetch_add(1, Relaxed));
@@ -151,13 +155,18 @@ impl Broker {
         Ok(was_subscribed)
     }
 
-    /// Calls the subscribers of a signal that has arrived.
-    fn deliver(&self, arrival: SignalArrival) {
+    /// What has arrived by handler, and who is told: under one lock, so that nobody is told of what came before the first
+    /// subscription.
+    fn take_arrived(&self) -> Vec<(SignalArrival, Vec<HandleId>)> {
+        let state = self.lock();
+        signal_handler::take_arrived().map(|arrival| (arrival, state.ids_of(arrival.signum))).collect()
+    }
+
+    /// Calls the subscribers of a signal that has arrived. What is subscribed from inside a callback waits for the next one.
+    fn deliver(&self, arrival: SignalArrival, ids: Vec<HandleId>) {
         let mut event = Event::with_result(EventKind::SIGNAL, i64::from(arrival.signum));
         event.flags = if arrival.from_kernel { Event::FROM_KERNEL } else { 0 };
         event.aux = u64::from(arrival.sender);
-        // Those of now: what is subscribed from inside a callback waits for the next arrival.
-        let ids: Vec<_> = self.lock().of(arrival.signum).map(|subscription| subscription.id).collect();
         ids.into_iter().for_each(|id| self.call(id, arrival.signum, &event));
     }
 
@@ -207,6 +216,10 @@ impl Broker {
 impl State {
     fn of(&self, signum: i32) -> impl Iterator<Item = &Subscription> {
         self.subscriptions.iter().filter(move |subscription| subscription.signum == signum)
+    }
+
+    fn ids_of(&self, signum: i32) -> Vec<HandleId> {
+        self.of(signum).map(|subscription| subscription.id).collect()
     }
 
     fn is_subscribed(&self, signum: i32) -> bool {
@@ -317,9 +330,10 @@ impl Sources {
                 self.wait(has_pulses.then(|| PERIOD.saturating_sub(pulsed.elapsed())));
                 // Read before the signals are taken, so that one that comes in between wakes us again.
                 let _ = self.wake.read();
-                signal_handler::take_arrived().for_each(|arrival| broker.deliver(arrival));
+                broker.take_arrived().into_iter().for_each(|(arrival, ids)| broker.deliver(arrival, ids));
                 while let Some(arrival) = self.next_reserved() {
-                    broker.deliver(arrival);
+                    let ids = broker.lock().ids_of(arrival.signum);
+                    broker.deliver(arrival, ids);
                 }
                 if has_pulses && pulsed.elapsed() >= PERIOD {
                     broker.pulse();

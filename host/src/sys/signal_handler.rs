@@ -54,6 +54,11 @@ pub(crate) fn take_arrived() -> impl Iterator<Item = SignalArrival> {
         .map(|signum| SignalArrival::unpack(signum, DETAILS[signum as usize].load(Relaxed)))
 }
 
+/// Takes no notice of a signal that has arrived and was not taken yet.
+pub(crate) fn forget(signum: i32) {
+    ARRIVED.fetch_and(!SignalSet::EMPTY.with(signum).bits(), AcqRel);
+}
+
 /// Puts our handler in place, before the one that is there; false if it was in place already.
 pub(crate) fn install(signum: i32) -> io::Result<bool> {
     let current = disposition(signum)?;
