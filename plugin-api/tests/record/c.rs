@@ -50,7 +50,7 @@ fn number(directive: &str) -> Option<String> {
         "LOOPHOST_STATIC_ASSERT",
         "LOOPHOST_EXPORT",
     ];
-    let is_function = directive.find('(').is_some_and(|at| at < "#define ".len() + name.len());
+    let is_function = name.contains('(');
     (!is_function && !not_recorded.contains(&name)).then(|| format!("{name} = {}\n", value.trim()))
 }
 

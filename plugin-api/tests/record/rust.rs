@@ -53,12 +53,8 @@ fn describe_growing<T: Growing + StableAbi>() -> String {
         .iter()
         .fold(0_usize, |end, field| end.next_multiple_of(field.layout().alignment()) + field.layout().size());
     assert_eq!(end, layout.size(), "{}: a member to come would be in the padding at the end", layout.name());
-    let mut text =
-        format!("{} {}: struct {GROWS} from {} bytes\n", layout.package(), name(layout), T::SMALLEST);
-    for field in fields {
-        writeln!(text, "    {}", member(&field)).unwrap();
-    }
-    text
+    let head = format!("{} {}: struct {GROWS} from {} bytes", layout.package(), name(layout), T::SMALLEST);
+    with_members(&head, fields)
 }
 
 /// A line about the type, and an indented one about each of its members.
@@ -91,13 +87,12 @@ fn describe(layout: &'static TypeLayout) -> String {
     if let Some(checks) = layout.extra_checks() {
         write!(text, ", {checks}").unwrap();
     }
-    let mut text = one_line(&text);
-    for field in fields.into_iter().flatten().chain(layout.phantom_fields()) {
-        writeln!(text, "\n    {}", member(&field)).unwrap();
-        text.pop();
-    }
-    text.push('\n');
-    text
+    with_members(&text, fields.into_iter().flatten().chain(layout.phantom_fields()))
+}
+
+fn with_members(head: &str, fields: impl IntoIterator<Item = TLField>) -> String {
+    let members = fields.into_iter().map(|field| format!("    {}\n", member(&field)));
+    [one_line(head), "\n".to_owned()].into_iter().chain(members).collect()
 }
 
 fn member(field: &TLField) -> String {
