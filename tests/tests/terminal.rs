@@ -322,9 +322,9 @@ fn a_job_that_goes_on_in_the_background_leaves_the_terminal_to_the_shell() {
     let cat = eventually("cat", || Some(session.foreground()).filter(|group| *group != shell));
     kill(loophost, Signal::SIGTERM).unwrap();
     testimony.expect(&["SIGCONT process", "SIGTERM process"]);
-    eventually("the end of loophost", || {
-        proc::stat(loophost).is_none_or(|stat| stat.state == 'Z').then_some(())
-    });
+    // Reaped, so that the shell knows: it looks up where it waits for its foreground, and tells before a prompt. A zombie may
+    // be just the first thread, and the shell's signal is yet to come.
+    eventually("that the shell reaps loophost", || proc::stat(loophost).is_none().then_some(()));
     assert_eq!(session.foreground(), cat);
     session.type_in("line\n");
     session.expect("line\r\nline");
