@@ -1,13 +1,14 @@
 //! Readers, writers and streams over a [`Proactor`]: each wait for readiness is an operation that ends with one event.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
-    io,
+    collections::HashMap,
+    io, mem,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use loophost_plugin_api::{Fd, Interest, OpCode};
+use slab::Slab;
 
 use crate::{
     backend::{Backend, Events},
@@ -21,10 +22,11 @@ use crate::{
 #[derive(Debug)]
 pub struct OverProactor<P> {
     proactor: P,
-    watches: HashMap<Fd, Watch>,
+    watches: Slab<Watch>,
+    by_fd: HashMap<Fd, usize>,
     /// Who may need a poll. It is begun right before the wait: a reader that is removed in the turn in which it was
     /// called, as one for the exit of a child is, has no second one.
-    to_arm: Vec<Fd>,
+    to_arm: Vec<usize>,
     polls_made: u64,
     /// All that has no final completion yet.
     under_way: usize,
@@ -33,6 +35,7 @@ pub struct OverProactor<P> {
 
 #[derive(Debug)]
 struct Watch {
+    fd: Fd,
     key: Key,
     interest: Interest,
     trigger: Trigger,
@@ -40,23 +43,24 @@ struct Watch {
     poll: Option<Key>,
 }
 
-/// The keys of polls: which they are on which descriptor. What was cancelled has ended long before its number comes again.
+/// The keys of polls: which they are of which watch. What was cancelled has ended long before its number comes again.
 const POLL_NUMBER_SHIFT: u32 = 31;
 const POLL_NUMBER_MASK: u64 = (1 << 30) - 1;
 
-fn poll_key(number: u64, fd: Fd) -> Key {
-    Key(Key::EMULATED | (number & POLL_NUMBER_MASK) << POLL_NUMBER_SHIFT | fd as u64)
+fn poll_key(number: u64, watch: usize) -> Key {
+    Key(Key::EMULATED | (number & POLL_NUMBER_MASK) << POLL_NUMBER_SHIFT | watch as u64)
 }
 
-fn polled_fd(key: Key) -> Option<Fd> {
-    (key.0 & Key::EMULATED != 0).then_some((key.0 & ((1 << POLL_NUMBER_SHIFT) - 1)) as Fd)
+fn polled_watch(key: Key) -> Option<usize> {
+    key.is_of_watch().then_some((key.0 & ((1 << POLL_NUMBER_SHIFT) - 1)) as usize)
 }
 
 impl<P: Proactor> OverProactor<P> {
     pub(crate) fn new(proactor: P) -> Self {
         Self {
             proactor,
-            watches: HashMap::new(),
+            watches: Slab::new(),
+            by_fd: HashMap::new(),
             to_arm: Vec::new(),
             polls_made: 0,
             under_way: 0,
@@ -66,16 +70,16 @@ impl<P: Proactor> OverProactor<P> {
 
     /// Begins the polls that are due.
     fn arm(&mut self) -> io::Result<()> {
-        while let Some(fd) = self.to_arm.pop() {
-            let Some(watch) = self.watches.get_mut(&fd) else { continue };
+        while let Some(index) = self.to_arm.pop() {
+            let Some(watch) = self.watches.get_mut(index) else { continue };
             if watch.poll.is_some() || watch.interest.is_empty() {
                 continue;
             }
             let poll = match watch.trigger {
-                Trigger::Edge => Operation::multishot_poll(fd, watch.interest.union(CLOSED)),
-                Trigger::Level | Trigger::Once => Operation::poll(fd, watch.interest),
+                Trigger::Edge => Operation::multishot_poll(watch.fd, watch.interest.union(CLOSED)),
+                Trigger::Level | Trigger::Once => Operation::poll(watch.fd, watch.interest),
             };
-            let key = poll_key(self.polls_made, fd);
+            let key = poll_key(self.polls_made, index);
             self.proactor.submit(key, &poll)?;
             self.polls_made += 1;
             self.under_way += 1;
@@ -96,12 +100,12 @@ impl<P: Proactor> OverProactor<P> {
             if !more {
                 self.under_way -= 1;
             }
-            let Some(fd) = polled_fd(key) else {
+            let Some(index) = polled_watch(key) else {
                 events.completions.push(completion);
                 continue;
             };
             // Somebody else's, or nobody's: it was cancelled, and this is its end.
-            let Some(watch) = self.watches.get_mut(&fd).filter(|watch| watch.poll == Some(key)) else {
+            let Some(watch) = self.watches.get_mut(index).filter(|watch| watch.poll == Some(key)) else {
                 continue;
             };
             if !more {
@@ -113,14 +117,14 @@ impl<P: Proactor> OverProactor<P> {
                         (Interest(bits).difference(CLOSED), Interest(bits).contains(CLOSED));
                     events.ready.push(Ready { key: watch.key, interest, read_closed });
                     if !more && watch.trigger != Trigger::Once {
-                        self.to_arm.push(fd);
+                        self.to_arm.push(index);
                     }
                 }
                 // The kernel cancels what a thread has begun when the thread ends; this one goes on with it.
-                Err(_) if result == -i64::from(libc::ECANCELED) => self.to_arm.push(fd),
+                Err(_) if result == -i64::from(libc::ECANCELED) => self.to_arm.push(index),
                 Err(_) => {
                     let error = io::Error::from_raw_os_error(-result as i32);
-                    tracing::debug!(fd, "descriptor closed while it was watched: {error}");
+                    tracing::debug!(watch.fd, "descriptor closed while it was watched: {error}");
                 }
             }
         }
@@ -139,23 +143,23 @@ impl<P: Proactor> Backend for OverProactor<P> {
     fn register(&mut self, fd: Fd, key: Key, interest: Interest, trigger: Trigger) -> io::Result<()> {
         // The poll itself would only say in the next turn that it cannot be.
         sys::check_pollable(i32::try_from(fd).map_err(|_| io::ErrorKind::InvalidInput)?)?;
-        self.watches.insert(fd, Watch { key, interest, trigger, poll: None });
-        self.to_arm.push(fd);
+        let index = self.watches.insert(Watch { fd, key, interest, trigger, poll: None });
+        self.by_fd.insert(fd, index);
+        self.to_arm.push(index);
         Ok(())
     }
 
     fn modify(&mut self, fd: Fd, key: Key, interest: Interest, trigger: Trigger) -> io::Result<()> {
-        let Entry::Occupied(mut watch) = self.watches.entry(fd) else {
-            return Err(io::ErrorKind::NotFound.into());
-        };
-        let before = watch.insert(Watch { key, interest, trigger, poll: None });
-        self.to_arm.push(fd);
+        let index = *self.by_fd.get(&fd).ok_or(io::ErrorKind::NotFound)?;
+        let before = mem::replace(&mut self.watches[index], Watch { fd, key, interest, trigger, poll: None });
+        self.to_arm.push(index);
         // Also if it asks for the same: the number may be another file's by now.
         self.cancel_poll(before.poll)
     }
 
     fn unregister(&mut self, fd: Fd) -> io::Result<()> {
-        let watch = self.watches.remove(&fd).ok_or(io::ErrorKind::NotFound)?;
+        let index = self.by_fd.remove(&fd).ok_or(io::ErrorKind::NotFound)?;
+        let watch = self.watches.remove(index);
         if watch.poll.is_none() {
             return Ok(());
         }
@@ -209,7 +213,8 @@ impl<P: Proactor> Backend for OverProactor<P> {
     }
 
     fn end(&mut self, keys: &[Key], patience: Duration, completions: &mut Vec<Completion>) -> io::Result<()> {
-        let polls: Vec<_> = self.watches.drain().filter_map(|(_, watch)| watch.poll).collect();
+        self.by_fd.clear();
+        let polls: Vec<_> = self.watches.drain().filter_map(|watch| watch.poll).collect();
         keys.iter().chain(&polls).try_for_each(|key| self.proactor.cancel(*key))?;
         let (deadline, mut events) = (Instant::now() + patience, Events::default());
         let mut result = Ok(());

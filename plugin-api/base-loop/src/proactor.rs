@@ -33,7 +33,8 @@ pub unsafe trait Proactor: Send + 'static {
         false
     }
 
-    /// Starts an operation; its completions carry `key`. It may begin as late as with the next poll or
+    /// Starts an operation; its completions carry `key`. One that is multishot goes on until it is cancelled or fails, but for
+    /// [those of watches](Key::is_of_watch). It may begin as late as with the next poll or
     /// [`flush`](Self::flush).
     ///
     /// # Errors

@@ -54,6 +54,12 @@ pub struct Key(pub u64);
 impl Key {
     /// In the keys of what an emulation registers or submits: no id has that bit.
     pub(crate) const EMULATED: u64 = 1 << 61;
+
+    /// Of a [`Proactor`](crate::Proactor)'s operations: whether it is a POLL for a reader, a writer or a stream. One of these that is
+    /// multishot may end with any event, and is begun again.
+    pub fn is_of_watch(self) -> bool {
+        self.0 & Self::EMULATED != 0
+    }
 }
 
 /// When an event comes.

@@ -14,7 +14,7 @@ use io_uring::{
     types::Fd as RingFd,
 };
 use libc::{EAGAIN, EINTR};
-use loophost_base_loop::{Completion, Key, Operation, Proactor, Wake};
+use loophost_base_loop::{CLOSED, Completion, Key, Operation, Proactor, Wake};
 use loophost_plugin_api::{Fd, Interest, OpCode};
 use nix::{
     errno::Errno,
@@ -29,7 +29,8 @@ use crate::{
     sys::queues::Queues,
 };
 
-/// In the user data of what has an entry in `under_way`; without it, it is a poll for one event. Keys do not have it.
+/// In the user data of what has an entry in `under_way`; without it, it is a poll that points to nothing and needs nothing
+/// kept: one for one event, or a watch's. Keys do not have it.
 const IN_TABLE: u64 = 1 << 62;
 /// The user data of the poll of the waker.
 const WAKE: u64 = 1 << 63;
@@ -116,7 +117,9 @@ impl Ring {
                     waker_is_polled = more;
                 }
                 _ if data & IN_TABLE == 0 => {
-                    completions.push(Completion::last(Key(data), entry::poll_result(result, Interest::BOTH)))
+                    let key = Key(data);
+                    let result = entry::poll_result(result, asked_of_poll(key));
+                    completions.push(Completion { key, result, aux: 0, more });
                 }
                 _ => {
                     let key = Key(data & !IN_TABLE);
@@ -141,6 +144,11 @@ impl Ring {
         self.waker_is_polled = waker_is_polled;
         woken
     }
+}
+
+/// What a poll that is not in the table may tell.
+fn asked_of_poll(key: Key) -> Interest {
+    if key.is_of_watch() { Interest::BOTH.union(CLOSED) } else { Interest::BOTH }
 }
 
 #[allow(unsafe_code, reason = "the promise of the entries' memory")]
@@ -174,9 +182,9 @@ unsafe impl Proactor for Ring {
     }
 
     fn submit(&mut self, key: Key, operation: &Operation) -> io::Result<()> {
-        if operation.code == OpCode::POLL && !operation.is_multishot() {
-            let fd = RingFd(operation.raw_fd());
-            self.push(entry::poll(fd, Interest(operation.arg32), false).user_data(key.0));
+        if operation.code == OpCode::POLL && (key.is_of_watch() || !operation.is_multishot()) {
+            let (fd, interest) = (RingFd(operation.raw_fd()), Interest(operation.arg32));
+            self.push(entry::poll(fd, interest, operation.is_multishot()).user_data(key.0));
             return Ok(());
         }
         let mut under_way = UnderWay::new(operation);
