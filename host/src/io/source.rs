@@ -3,7 +3,13 @@
 use std::{
     io, mem,
     os::fd::RawFd,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Release},
+        },
+    },
     task::Waker,
 };
 
@@ -16,6 +22,12 @@ use crate::{
 pub(super) struct Source {
     fd: RawFd,
     state: Mutex<State>,
+    /// How often the loop has told that it is ready for reading. Changed with the state locked.
+    read_events: AtomicU64,
+    /// The same for writing.
+    write_events: AtomicU64,
+    /// After how many events for reading a read has taken all there was: without another one there is nothing to read.
+    emptied_at: AtomicU64,
 }
 
 #[derive(Default)]
@@ -23,14 +35,11 @@ struct State {
     registration: Option<Registration>,
     /// What the loop has been asked for and has not told yet.
     armed: Interest,
-    /// A read has taken all there was, and there was no event since.
-    empty: bool,
     readers: Waiters,
     writers: Waiters,
 }
 
 /// Where the descriptor is watched.
-#[derive(Clone)]
 struct Registration {
     event_loop: LoopHandle,
     id: HandleId,
@@ -44,49 +53,49 @@ struct Waiters {
     /// Nearly always there is but one.
     first: Option<Waker>,
     others: Vec<Waker>,
-    /// How often the direction was told to be ready.
-    events: u64,
 }
 
 impl Source {
     /// The descriptor must not block, and stay open until [`unwatch`](Self::unwatch).
     pub(super) fn new(fd: RawFd) -> Arc<Self> {
-        Arc::new(Self { fd, state: Mutex::default() })
+        Arc::new(Self {
+            fd,
+            state: Mutex::default(),
+            read_events: AtomicU64::new(0),
+            write_events: AtomicU64::new(0),
+            emptied_at: AtomicU64::new(u64::MAX),
+        })
     }
 
     /// Has the waker woken when the descriptor is ready in that direction. Called after a call would have blocked, for
     /// who asks too early may be told nothing.
     pub(super) fn wake_when_ready(self: &Arc<Self>, direction: Interest, waker: &Waker) -> io::Result<()> {
-        let ask = {
-            let mut state = lock(&self.state);
-            state.waiters(direction).add(waker);
-            let is_here = |registration: &Registration| running::is_running(&registration.event_loop);
-            match &state.registration {
-                Some(registration) if is_here(registration) => {
-                    if state.armed.contains(direction) {
-                        return Ok(());
-                    }
-                    Some(registration.clone())
+        let rearmed = running::with_loop(|event_loop| {
+            let id = {
+                let mut state = lock(&self.state);
+                state.waiters(direction).add(waker);
+                let registration = state.registration.as_ref();
+                let id = registration.filter(|registration| registration.event_loop.same(event_loop))?.id;
+                if state.armed.contains(direction) {
+                    return Some(Ok(()));
                 }
-                _ => None,
+                state.armed = state.armed.union(direction);
+                id
+            };
+            // With no lock held: the loop is somebody else's code.
+            let rearmed = event_loop.rearm_io(id, direction);
+            if rearmed.is_err() {
+                let mut state = lock(&self.state);
+                state.armed = state.armed.difference(direction);
             }
-        };
-        // With no lock held: the loop is somebody else's code.
-        let asked = match ask {
-            Some(Registration { event_loop, id, .. }) => {
-                event_loop.rearm_io(id, direction).map(|()| direction)
-            }
-            None => self.watch(),
-        };
-        let asked = asked?;
-        let mut state = lock(&self.state);
-        state.armed = state.armed.union(asked);
-        Ok(())
+            Some(rearmed)
+        });
+        Ok(rearmed.flatten().unwrap_or_else(|| self.watch())?)
     }
 
     /// Begins to watch on the loop that runs here whatever is waited for, and ends it on another one; those who wait there
     /// are woken from here.
-    fn watch(self: &Arc<Self>) -> Result<Interest, Error> {
+    fn watch(self: &Arc<Self>) -> Result<(), Error> {
         let event_loop = policy::get_running_loop()?;
         self.unwatch(|| {});
         let direction = lock(&self.state).waited_for();
@@ -97,8 +106,10 @@ impl Source {
         });
         let id = event_loop.watch_io(self.fd.into(), direction, callback)?;
         let generation = fork_mark::generation();
-        lock(&self.state).registration = Some(Registration { event_loop, id, generation });
-        Ok(direction)
+        let mut state = lock(&self.state);
+        state.registration = Some(Registration { event_loop, id, generation });
+        state.armed = state.armed.union(direction);
+        Ok(())
     }
 
     fn on_ready(&self, event: &Event) {
@@ -106,9 +117,13 @@ impl Source {
         let [readers, writers] = {
             let mut state = lock(&self.state);
             state.armed = state.armed.difference(ready);
-            state.empty &= !ready.contains(Interest::READ);
             [Interest::READ, Interest::WRITE].map(|direction| {
-                if ready.contains(direction) { state.waiters(direction).take() } else { (None, Vec::new()) }
+                if !ready.contains(direction) {
+                    return (None, Vec::new());
+                }
+                let events = self.events_of(direction);
+                events.store(events.load(Acquire) + 1, Release);
+                state.waiters(direction).take()
             })
         };
         let wakers =
@@ -118,19 +133,22 @@ impl Source {
 
     /// How often the descriptor was ready in that direction.
     pub(super) fn events(&self, direction: Interest) -> u64 {
-        lock(&self.state).waiters(direction).events
+        self.events_of(direction).load(Acquire)
+    }
+
+    fn events_of(&self, direction: Interest) -> &AtomicU64 {
+        if direction == Interest::READ { &self.read_events } else { &self.write_events }
     }
 
     /// How often there was something to read; `None` if a read has taken all of it.
     pub(super) fn events_unless_empty(&self) -> Option<u64> {
-        let state = lock(&self.state);
-        (!state.empty).then_some(state.readers.events)
+        let events = self.events(Interest::READ);
+        (events != self.emptied_at.load(Acquire)).then_some(events)
     }
 
     /// A read has taken all there was, after so many events: if there was another one meanwhile, there may be more.
     pub(super) fn set_empty(&self, events: u64) {
-        let mut state = lock(&self.state);
-        state.empty = state.readers.events == events;
+        self.emptied_at.store(events, Release);
     }
 
     /// Ends watching, and calls `then` when that is done: at once, or where another thread's loop has heard of it.
@@ -185,7 +203,6 @@ impl Waiters {
     }
 
     fn take(&mut self) -> (Option<Waker>, Vec<Waker>) {
-        self.events += 1;
         (self.first.take(), mem::take(&mut self.others))
     }
 }
