@@ -3,6 +3,9 @@
 //!
 //! `cargo bench -p loophost --bench net [-- NAME OF A SERVICE]…`
 //!
+//! With both processors in use a service that is faster than its clients waits more often, and pays for that. Steadier is one
+//! processor for all: `taskset -c 1 cargo bench …`.
+//!
 //! Each service is a process of its own, so that its CPU time can be told from that of the clients, which are all in this
 //! one. They take turns. Printed are medians: requests per second of wall time, microseconds of the service's CPU time per
 //! request, and its ratio to tokio's, run by run.
