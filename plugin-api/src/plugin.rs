@@ -107,7 +107,9 @@ macro_rules! export_plugin {
                     "\noffer.summary=", $offer_summary,
                     $("\noffer.option.", $option, "=", $help,)*
                 )+
-            ))$(.needing($needs_minor))?;
+            ))
+            .aborting(cfg!(panic = "abort"))
+            $(.needing($needs_minor))?;
 
             #[used]
             #[unsafe(export_name = "loophost_root_1")]

@@ -69,11 +69,18 @@ impl Descriptor {
             abi_major: ABI_MAJOR,
             abi_minor: ABI_MINOR,
             needs_minor: ABI_MINOR,
-            flags: if cfg!(panic = "abort") { Self::PANIC_ABORT } else { 0 },
+            flags: 0,
             metadata_len: metadata.len() as u32,
             abi_stable: padded(Self::ABI_STABLE),
             metadata: padded(metadata),
         }
+    }
+
+    /// The same, and whether the plugin is built with `panic = "abort"`: its own crate, which may be built in another way than
+    /// this one.
+    #[must_use]
+    pub const fn aborting(self, aborts: bool) -> Self {
+        Self { flags: if aborts { Self::PANIC_ABORT } else { 0 }, ..self }
     }
 
     /// The same for a plugin that works with hosts from `minor` on: it uses nothing that came later, or does without.
