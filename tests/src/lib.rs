@@ -58,22 +58,24 @@ pub fn workspace() -> &'static Path {
 /// # Panics
 /// It does not build, or it has no shared library.
 pub fn cdylib(package: &str) -> PathBuf {
-    cdylib_in(default_profile(), package)
+    built(package, |artifact| {
+        let is_cdylib = artifact["target"]["kind"].as_array()?.iter().any(|kind| kind == "cdylib");
+        is_cdylib.then(|| file_that_ends_with(artifact, env::consts::DLL_EXTENSION))?
+    })
 }
 
-/// The same, built in another profile of the workspace.
+/// The file for Rust programs that need the library of a workspace member, built; what that needs itself is in the folder
+/// `deps` beside it.
 ///
 /// # Panics
-/// It does not build, or it has no shared library.
-pub fn cdylib_in(profile: &'static str, package: &str) -> PathBuf {
-    built(profile, package, |artifact| {
-        let files = artifact["filenames"].as_array()?;
-        let is_cdylib = artifact["target"]["kind"].as_array()?.iter().any(|kind| kind == "cdylib");
-        let mut files = files.iter().filter_map(Value::as_str).map(PathBuf::from);
-        is_cdylib.then(|| {
-            files.find(|file| file.extension().is_some_and(|end| end == env::consts::DLL_EXTENSION))
-        })?
-    })
+/// It does not build, or it has no library.
+pub fn rlib(package: &str) -> PathBuf {
+    built(package, |artifact| file_that_ends_with(artifact, "rlib"))
+}
+
+fn file_that_ends_with(artifact: &Value, extension: &str) -> Option<PathBuf> {
+    let mut files = artifact["filenames"].as_array()?.iter().filter_map(Value::as_str).map(PathBuf::from);
+    files.find(|file| file.extension().is_some_and(|end| end == extension))
 }
 
 /// The profile of the test run.
@@ -95,7 +97,7 @@ pub fn binary() -> PathBuf {
 /// # Panics
 /// It does not build, or it has no program.
 pub fn program(package: &str) -> PathBuf {
-    built(default_profile(), package, |artifact| artifact["executable"].as_str().map(PathBuf::from))
+    built(package, |artifact| artifact["executable"].as_str().map(PathBuf::from))
 }
 
 /// Trust that fits the workspace, whoever owns it: in a container it may be a bind mount of somebody else's.
@@ -108,27 +110,26 @@ pub fn trust() -> Trust {
 }
 
 /// Has cargo build a package, once in each test binary, and picks a file from what cargo says of it.
-fn built(profile: &'static str, package: &str, pick: impl Fn(&Value) -> Option<PathBuf>) -> PathBuf {
-    static BUILT: Mutex<Option<HashMap<(&str, String), PathBuf>>> = Mutex::new(None);
+fn built(package: &str, pick: impl Fn(&Value) -> Option<PathBuf>) -> PathBuf {
+    static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
     // Held while cargo runs: a second cargo would only wait for the first.
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     let built = built.get_or_insert_default();
-    let key = (profile, package.to_owned());
-    if let Some(file) = built.get(&key) {
+    if let Some(file) = built.get(package) {
         return file.clone();
     }
-    let output = build(profile, package);
+    let output = build(package);
     // What belongs to the package itself comes last.
     let artifacts = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let file =
         artifacts.filter(|message| message["reason"] == "compiler-artifact").filter_map(|a| pick(&a)).last();
     let file =
         file.unwrap_or_else(|| panic!("{package} has been built, but not into the kind of file wanted"));
-    built.insert(key, file.clone());
+    built.insert(package.to_owned(), file.clone());
     file
 }
 
-fn build(profile: &str, package: &str) -> String {
+fn build(package: &str) -> String {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args([
@@ -137,14 +138,15 @@ fn build(profile: &str, package: &str) -> String {
         "--offline",
         "--message-format=json-render-diagnostics",
         "--profile",
-        profile,
+        default_profile(),
         "-p",
         package,
     ]);
     let output = command.current_dir(workspace()).stdin(Stdio::null()).output().expect("cargo can be run");
     assert!(
         output.status.success(),
-        "cargo build --profile {profile} -p {package}:\n{}",
+        "cargo build --profile {} -p {package}:\n{}",
+        default_profile(),
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8_lossy(&output.stdout).into_owned()

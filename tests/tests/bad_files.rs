@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
+    env,
     fs::{self, File},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    process::Command,
     ptr,
 };
 
@@ -14,9 +16,9 @@ use loophost::{
     plugin::{self, LoadError},
 };
 use loophost_tests::{
-    cdylib_in, loophost,
-    plugin_file::{abi, copy, copy_of, folder, offer, with_descriptor},
-    run, trust,
+    loophost,
+    plugin_file::{abi, copy, folder, offer, with_descriptor},
+    rlib, run, trust, workspace,
 };
 
 const GOOD: &str = "loophost-fixture-good";
@@ -82,6 +84,20 @@ fn with_versions(folder: &Path, versions: &[(usize, u32)]) -> PathBuf {
     with_descriptor(GOOD, folder, &patches)
 }
 
+/// The good plugin with `panic = "abort"`, by the compiler itself: for a profile cargo would build all that it needs again.
+fn good_that_aborts(folder: &Path) -> PathBuf {
+    let api = rlib("loophost-plugin-api");
+    let path = folder.join("libaborts.so");
+    let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    rustc.args(["--edition=2024", "--crate-type=cdylib", "-Cpanic=abort"]);
+    rustc.arg("--extern").arg(format!("loophost_plugin_api={}", api.display()));
+    rustc.arg("-L").arg(format!("dependency={}", api.with_file_name("deps").display()));
+    rustc.arg("-o").args([&path, &workspace().join("tests/fixtures/good/src/lib.rs")]);
+    let output = rustc.env("CARGO_PKG_VERSION", "0.1.0").output().expect("the compiler can be run");
+    assert!(output.status.success(), "{rustc:?}:\n{}", String::from_utf8_lossy(&output.stderr));
+    path
+}
+
 #[test]
 fn an_empty_file() {
     let (_folder, folder) = folder();
@@ -95,7 +111,7 @@ fn a_library_of_32_bits() {
     let (_folder, folder) = folder();
     // ELFCLASS32, EM_386, and the sizes of the tables' entries there.
     let i386: [(usize, &[u8]); 3] = [(4, &[1]), (18, &3u16.to_le_bytes()), (54, &32u16.to_le_bytes())];
-    refused(&patched(&folder, &i386), &["is not 64-bit", std::env::consts::ARCH]);
+    refused(&patched(&folder, &i386), &["is not 64-bit", env::consts::ARCH]);
 }
 
 #[test]
@@ -103,7 +119,7 @@ fn a_library_for_another_machine() {
     let (_folder, folder) = folder();
     let (number, name) = if cfg!(target_arch = "x86_64") { (183u16, "aarch64") } else { (62, "x86_64") };
     let path = patched(&folder, &[(18, &number.to_le_bytes())]);
-    refused(&path, &[&format!("built for {name}"), &format!("this host is {}", std::env::consts::ARCH)]);
+    refused(&path, &[&format!("built for {name}"), &format!("this host is {}", env::consts::ARCH)]);
 }
 
 #[test]
@@ -155,7 +171,7 @@ fn a_plugin_that_needs_a_newer_minor_than_it_was_built_for() {
 #[test]
 fn a_plugin_whose_panics_would_abort() {
     let (_folder, folder) = folder();
-    let path = copy_of(&cdylib_in("abort", GOOD), &folder);
+    let path = good_that_aborts(&folder);
     let error = refused(&path, &["panic = \"abort\"", "rebuild it with panic = \"unwind\""]);
     assert!(matches!(error, LoadError::PanicAbort { .. }));
 }
