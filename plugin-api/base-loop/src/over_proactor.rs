@@ -1,4 +1,5 @@
-//! Readers, writers and streams over a [`Proactor`]: each wait for readiness is an operation that ends with one event.
+//! Readers, writers and streams over a [`Proactor`]: each wait for readiness is an operation that ends with one event, or, of a
+//! stream where polls tell edges, one that goes on.
 
 use std::{
     collections::HashMap,
@@ -43,7 +44,8 @@ struct Watch {
     poll: Option<Key>,
 }
 
-/// The keys of polls: which they are of which watch. What was cancelled has ended long before its number comes again.
+/// The key of a poll: its number, which tells it from those that the same index had before, and the index of its watch. What
+/// was cancelled has ended long before its number comes again.
 const POLL_NUMBER_SHIFT: u32 = 31;
 const POLL_NUMBER_MASK: u64 = (1 << 30) - 1;
 
@@ -143,6 +145,9 @@ impl<P: Proactor> Backend for OverProactor<P> {
     fn register(&mut self, fd: Fd, key: Key, interest: Interest, trigger: Trigger) -> io::Result<()> {
         // The poll itself would only say in the next turn that it cannot be.
         sys::check_pollable(i32::try_from(fd).map_err(|_| io::ErrorKind::InvalidInput)?)?;
+        if self.by_fd.contains_key(&fd) {
+            self.unregister(fd)?;
+        }
         let index = self.watches.insert(Watch { fd, key, interest, trigger, poll: None });
         self.by_fd.insert(fd, index);
         self.to_arm.push(index);

@@ -28,13 +28,14 @@ pub unsafe trait Proactor: Send + 'static {
     fn supports(&self, code: OpCode) -> bool;
 
     /// Whether a multishot POLL completes each time that the descriptor becomes ready, and once if it is to begin with, and
-    /// not again and again while it is: then streams need one operation each, and otherwise one for each event.
+    /// not again and again while it is: then a stream needs one operation as long as that goes on, and otherwise one for each
+    /// event.
     fn polls_edges(&self) -> bool {
         false
     }
 
-    /// Starts an operation; its completions carry `key`. One that is multishot goes on until it is cancelled or fails, but for
-    /// [those of watches](Key::is_of_watch). It may begin as late as with the next poll or
+    /// Starts an operation; its completions carry `key`. One that is multishot goes on until it is cancelled or fails; one
+    /// [of a watch](Key::is_of_watch) may also end with any event, and is then submitted anew. It may begin as late as with the next poll or
     /// [`flush`](Self::flush).
     ///
     /// # Errors
@@ -70,7 +71,8 @@ pub unsafe trait Proactor: Send + 'static {
 pub struct Completion {
     /// What it was submitted with.
     pub key: Key,
-    /// As of the system call: ≥ 0, or −errno. For POLL the bits of [`Interest`] that it was asked for.
+    /// As of the system call: ≥ 0, or −errno. For POLL bits of [`Interest`]: those that it was asked for, and of a watch's poll
+    /// any others too.
     pub result: i64,
     /// A second number: the length of an address.
     pub aux: u64,

@@ -146,7 +146,7 @@ impl Ring {
     }
 }
 
-/// What a poll that is not in the table may tell.
+/// Which bits the result of a poll may have that is not in the table, whatever it was asked for.
 fn asked_of_poll(key: Key) -> Interest {
     if key.is_of_watch() { Interest::BOTH.union(CLOSED) } else { Interest::BOTH }
 }
@@ -184,7 +184,10 @@ unsafe impl Proactor for Ring {
     fn submit(&mut self, key: Key, operation: &Operation) -> io::Result<()> {
         if operation.code == OpCode::POLL && (key.is_of_watch() || !operation.is_multishot()) {
             let (fd, interest) = (RingFd(operation.raw_fd()), Interest(operation.arg32));
-            self.push(entry::poll(fd, interest, operation.is_multishot()).user_data(key.0));
+            let entry = entry::poll(fd, interest, operation.is_multishot()).user_data(key.0);
+            // With no room it waits for `enter`, which takes completions in between: polls that an overflow has ended would
+            // end in the next one.
+            push(&mut self.queues, entry, false);
             return Ok(());
         }
         let mut under_way = UnderWay::new(operation);
