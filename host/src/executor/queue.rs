@@ -38,23 +38,31 @@ impl Queue {
 /// Gives a task that was woken a turn.
 pub(super) fn schedule(runnable: Runnable<Membership>) {
     let mut woken = Some(runnable);
-    running::with_queue(|event_loop, queue| {
+    let ask = running::with_queue(|event_loop, queue| {
         let here =
             woken.as_ref().is_some_and(|runnable| runnable.metadata().executor.event_loop.same(event_loop));
-        let Some(runnable) = woken.take_if(|_| here) else { return };
+        let runnable = woken.take_if(|_| here)?;
         queue.woken.borrow_mut().push(runnable);
-        if !queue.is_due.replace(true) {
-            let turns = Callback::new(|_| {
-                take_turns();
-                Ok(())
-            });
-            // Refused, it is asked again by whoever is woken next.
-            queue.is_due.set(call_here(event_loop, turns));
-        }
+        (!queue.is_due.replace(true)).then(|| event_loop.clone())
     });
+    if let Some(event_loop) = ask.flatten() {
+        ask_for_turns(&event_loop);
+    }
     if let Some(runnable) = woken {
         let event_loop = runnable.metadata().executor.event_loop.clone();
         call_from_elsewhere(&event_loop, turn(runnable));
+    }
+}
+
+#[cold]
+fn ask_for_turns(event_loop: &LoopHandle) {
+    let turns = Callback::new(|_| {
+        take_turns();
+        Ok(())
+    });
+    if !call_here(event_loop, turns) {
+        // Refused, it is asked again by whoever is woken next.
+        running::with_queue(|_, queue| queue.is_due.set(false));
     }
 }
 
