@@ -322,8 +322,8 @@ fn a_job_that_goes_on_in_the_background_leaves_the_terminal_to_the_shell() {
     let cat = eventually("cat", || Some(session.foreground()).filter(|group| *group != shell));
     kill(loophost, Signal::SIGTERM).unwrap();
     testimony.expect(&["SIGCONT process", "SIGTERM process"]);
-    // Reaped, so that the shell knows: it looks up where it waits for its foreground, and tells before a prompt. A zombie may
-    // be just the first thread, and the shell's signal is yet to come.
+    // The shell reaps its jobs while it waits for its foreground, and reports them before the next prompt. That loophost is a
+    // zombie is not enough: it may be only its first thread, and SIGCHLD is yet to come.
     eventually("that the shell reaps loophost", || proc::stat(loophost).is_none().then_some(()));
     assert_eq!(session.foreground(), cat);
     session.type_in("line\n");
