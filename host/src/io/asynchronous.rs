@@ -10,7 +10,10 @@ use std::{
 };
 
 use futures_io::{AsyncRead, AsyncWrite};
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
 
 use super::source::Source;
 use crate::Interest;
@@ -135,6 +138,10 @@ impl<T: AsFd + Send + 'static> Async<T> {
     }
 
     async fn ready(&self, direction: Interest) -> io::Result<()> {
+        // Of what is ready already, and has not been read to its end, a loop tells nothing.
+        if self.is_ready_now(direction)? {
+            return Ok(());
+        }
         let before = self.source.events(direction);
         std::future::poll_fn(|cx| {
             if self.source.events(direction) != before {
@@ -143,6 +150,12 @@ impl<T: AsFd + Send + 'static> Async<T> {
             self.poll_ready(direction, cx)
         })
         .await
+    }
+
+    fn is_ready_now(&self, direction: Interest) -> io::Result<bool> {
+        let events = if direction == Interest::READ { PollFlags::POLLIN } else { PollFlags::POLLOUT };
+        let mut fds = [PollFd::new(self.as_fd(), events)];
+        Ok(poll(&mut fds, PollTimeout::ZERO)? > 0)
     }
 }
 
