@@ -139,13 +139,6 @@ pub(crate) fn with_executor<R>(f: impl FnOnce(&Arc<Executor>) -> R) -> Option<R>
     with(|running| f(running.executor()))
 }
 
-/// Calls `f` with the loop that runs in this thread. A run does not begin or end meanwhile.
-#[cfg(feature = "async")]
-#[inline]
-pub(crate) fn with_loop<R>(f: impl FnOnce(&LoopHandle) -> R) -> Option<R> {
-    with(|running| f(&running.event_loop))
-}
-
 /// Calls `f` with the loop that runs in this thread and the queue of its tasks. A run does not begin or end meanwhile.
 #[cfg(feature = "async")]
 #[inline]

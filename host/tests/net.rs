@@ -6,7 +6,7 @@ use std::{
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr},
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, mpsc},
     time::Duration,
 };
 
@@ -414,4 +414,67 @@ fn dropped_in_another_thread_it_is_closed_when_its_loop_has_let_go_of_it() {
     })
     .unwrap()
     .unwrap();
+}
+
+/// Each of them takes it from the other one whenever it waits.
+#[test]
+fn two_loops_may_read_from_the_same_one() {
+    const COUNT: usize = 2_000;
+    let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
+    let near = Arc::new(Async::new(near).unwrap());
+    let (heard, received) = mpsc::channel();
+    let readers = [near.clone(), near].map(|near| {
+        let heard = heard.clone();
+        std::thread::spawn(move || {
+            run(async {
+                loop {
+                    let mut byte = [0];
+                    let read = near.read_with(|mut near| near.read(&mut byte)).await?;
+                    if read == 0 {
+                        return io::Result::Ok(());
+                    }
+                    heard.send(byte[0]).unwrap();
+                }
+            })
+        })
+    });
+    for n in 0..COUNT {
+        far.write_all(&[n as u8]).unwrap();
+        assert_eq!(received.recv_timeout(Duration::from_secs(60)).unwrap(), n as u8);
+    }
+    drop(far);
+    for reader in readers {
+        reader.join().unwrap().unwrap().unwrap();
+    }
+}
+
+/// One waits for each direction: moved to the loop of the other one, it still hears of its own.
+#[test]
+fn one_loop_may_read_from_it_while_another_writes_to_it() {
+    const MUCH: usize = 1 << 20;
+    let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+    let near = Arc::new(Async::new(near).unwrap());
+    let there = near.clone();
+    let writer = std::thread::spawn(move || {
+        run(async {
+            let mut left = MUCH;
+            while left > 0 {
+                left -= there.write_with(|mut there| there.write(&[7; 4096][..left.min(4096)])).await?;
+            }
+            there.get_ref().shutdown(Shutdown::Write)
+        })
+    });
+    let echo = std::thread::spawn(move || io::copy(&mut &far, &mut &far).map(|count| drop((far, count))));
+    let read = run(async {
+        let mut count = 0;
+        loop {
+            match near.read_with(|mut near| near.read(&mut [0; 4096])).await? {
+                0 => return io::Result::Ok(count),
+                read => count += read,
+            }
+        }
+    });
+    assert_eq!(read.unwrap().unwrap(), MUCH);
+    writer.join().unwrap().unwrap().unwrap();
+    echo.join().unwrap().unwrap();
 }

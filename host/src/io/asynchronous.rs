@@ -163,7 +163,7 @@ impl<T: AsFd + Send + 'static> Drop for Async<T> {
     fn drop(&mut self) {
         // Closed only when no loop watches it any more: its number may be another file's at once.
         let io = self.io.take();
-        self.source.unwatch(move || drop(io));
+        self.source.unwatch(io);
     }
 }
 

@@ -33,16 +33,23 @@ pub(super) struct Source {
 #[derive(Default)]
 struct State {
     registration: Option<Registration>,
-    /// What the loop has been asked for and has not told yet.
-    armed: Interest,
+    /// Where it is watched still, by loops that run elsewhere and have not heard that they need not.
+    left: Vec<Registration>,
+    /// How many registrations there were.
+    registrations: u64,
     readers: Waiters,
     writers: Waiters,
 }
 
 /// Where the descriptor is watched.
+#[derive(Clone)]
 struct Registration {
+    number: u64,
     event_loop: LoopHandle,
-    id: HandleId,
+    /// `None` as long as the loop is being asked.
+    id: Option<HandleId>,
+    /// What the loop has been asked for and has not told yet.
+    armed: Interest,
     /// The process whose loop it is.
     generation: u64,
 }
@@ -70,53 +77,96 @@ impl Source {
     /// Has the waker woken when the descriptor is ready in that direction. Called after a call would have blocked, for
     /// who asks too early may be told nothing.
     pub(super) fn wake_when_ready(self: &Arc<Self>, direction: Interest, waker: &Waker) -> io::Result<()> {
-        let rearmed = running::with_loop(|event_loop| {
-            let id = {
-                let mut state = lock(&self.state);
-                state.waiters(direction).add(waker);
-                let registration = state.registration.as_ref();
-                let id = registration.filter(|registration| registration.event_loop.same(event_loop))?.id;
-                if state.armed.contains(direction) {
-                    return Some(Ok(()));
+        let rearm = {
+            let mut state = lock(&self.state);
+            state.waiters(direction).add(waker);
+            let is_here = |registration: &&mut Registration| running::is_running(&registration.event_loop);
+            match state.registration.as_mut().filter(is_here) {
+                Some(registration) if registration.armed.contains(direction) => return Ok(()),
+                Some(registration) => {
+                    registration.armed = registration.armed.union(direction);
+                    registration.id.map(|id| (registration.event_loop.clone(), id, registration.number))
                 }
-                state.armed = state.armed.union(direction);
-                id
-            };
-            // With no lock held: the loop is somebody else's code.
-            let rearmed = event_loop.rearm_io(id, direction);
-            if rearmed.is_err() {
-                let mut state = lock(&self.state);
-                state.armed = state.armed.difference(direction);
+                None => None,
             }
-            Some(rearmed)
-        });
-        Ok(rearmed.flatten().unwrap_or_else(|| self.watch())?)
+        };
+        // With no lock held: the loop is somebody else's code.
+        let Some((event_loop, id, number)) = rearm else { return Ok(self.watch()?) };
+        event_loop.rearm_io(id, direction).inspect_err(|_| {
+            let mut state = lock(&self.state);
+            if let Some(registration) = state.current(number) {
+                registration.armed = registration.armed.difference(direction);
+            }
+        })?;
+        Ok(())
     }
 
     /// Begins to watch on the loop that runs here whatever is waited for, and ends it on another one; those who wait there
     /// are woken from here.
     fn watch(self: &Arc<Self>) -> Result<(), Error> {
         let event_loop = policy::get_running_loop()?;
-        self.unwatch(|| {});
-        let direction = lock(&self.state).waited_for();
+        let (number, direction, before, returned) = {
+            let mut state = lock(&self.state);
+            let (number, direction) = (state.registrations, state.waited_for());
+            state.registrations += 1;
+            let fresh = Registration {
+                number,
+                event_loop: event_loop.clone(),
+                id: None,
+                armed: direction,
+                generation: fork_mark::generation(),
+            };
+            let before = state.registration.replace(fresh);
+            before.iter().for_each(|before| state.left.push(before.clone()));
+            let is_here = |left: &mut Registration| left.event_loop.same(&event_loop);
+            (number, direction, before, state.left.extract_if(.., is_here).collect::<Vec<_>>())
+        };
+        // A loop that it comes back to before that loop has heard that it had gone would say that it is watched already.
+        for id in returned.into_iter().filter_map(|left| left.id) {
+            // If it cannot, it says the same of watching.
+            let _ = event_loop.unwatch_io(id);
+        }
+        if let Some(before) = before {
+            let (this, number) = (Arc::downgrade(self), before.number);
+            before.end(move || {
+                if let Some(this) = this.upgrade() {
+                    lock(&this.state).left.retain(|left| left.number != number);
+                }
+            });
+        }
         let this = self.clone();
         let callback = RepeatCallback::new(move |event| {
-            this.on_ready(event);
+            this.on_ready(number, event);
             Ok(())
         });
-        let id = event_loop.watch_io(self.fd.into(), direction, callback)?;
-        let generation = fork_mark::generation();
+        let watched = event_loop.watch_io(self.fd.into(), direction, callback);
         let mut state = lock(&self.state);
-        state.registration = Some(Registration { event_loop, id, generation });
-        state.armed = state.armed.union(direction);
+        match (watched, state.current(number)) {
+            (Ok(id), Some(registration)) => registration.id = Some(id),
+            // Another thread has moved it to its loop meanwhile.
+            (Ok(id), None) => {
+                drop(state);
+                event_loop.unwatch_io(id)?;
+            }
+            (Err(error), Some(_)) => {
+                let wakers = state.fail();
+                drop(state);
+                // Who waits for the other direction asks for itself.
+                wakers.for_each(Waker::wake);
+                return Err(error);
+            }
+            (Err(error), None) => return Err(error),
+        }
         Ok(())
     }
 
-    fn on_ready(&self, event: &Event) {
+    fn on_ready(&self, number: u64, event: &Event) {
         let ready = Interest(event.result as u32);
         let [readers, writers] = {
             let mut state = lock(&self.state);
-            state.armed = state.armed.difference(ready);
+            // Of a loop that it has left: the one that it has gone to tells the same.
+            let Some(registration) = state.current(number) else { return };
+            registration.armed = registration.armed.difference(ready);
             [Interest::READ, Interest::WRITE].map(|direction| {
                 if !ready.contains(direction) {
                     return (None, Vec::new());
@@ -151,14 +201,31 @@ impl Source {
         self.emptied_at.store(events, Release);
     }
 
-    /// Ends watching, and calls `then` when that is done: at once, or where another thread's loop has heard of it.
-    pub(super) fn unwatch(&self, then: impl FnOnce() + Send + 'static) {
-        let registration = {
+    /// Ends watching, and drops `io` when no loop watches it any more: at once, or when those that run in other threads have
+    /// heard of it.
+    pub(super) fn unwatch(&self, io: impl Send + 'static) {
+        let (registration, left) = {
             let mut state = lock(&self.state);
-            state.armed = Interest::NONE;
-            state.registration.take()
+            (state.registration.take(), mem::take(&mut state.left))
         };
-        let Some(Registration { event_loop, id, generation }) = registration else { return then() };
+        if left.is_empty() {
+            return match registration {
+                Some(registration) => registration.end(move || drop(io)),
+                None => drop(io),
+            };
+        }
+        let io = Arc::new(Mutex::new(io));
+        for registration in left.into_iter().chain(registration) {
+            let io = io.clone();
+            registration.end(move || drop(io));
+        }
+    }
+}
+
+impl Registration {
+    /// Has the loop end it, and calls `then` when it has.
+    fn end(self, then: impl FnOnce() + Send + 'static) {
+        let Self { event_loop, id: Some(id), generation, .. } = self else { return then() };
         if generation != fork_mark::generation() {
             // In a forked child: the parent goes on watching.
             return then();
@@ -180,6 +247,18 @@ impl Source {
 }
 
 impl State {
+    /// The registration of that number, if there was no other one since.
+    fn current(&mut self, number: u64) -> Option<&mut Registration> {
+        self.registration.as_mut().filter(|registration| registration.number == number)
+    }
+
+    /// No loop watches it; who waits is to ask again.
+    fn fail(&mut self) -> impl Iterator<Item = Waker> + use<> {
+        self.registration = None;
+        let (readers, writers) = (self.readers.take(), self.writers.take());
+        [readers, writers].into_iter().flat_map(|(first, others)| first.into_iter().chain(others))
+    }
+
     fn waiters(&mut self, direction: Interest) -> &mut Waiters {
         if direction == Interest::READ { &mut self.readers } else { &mut self.writers }
     }
