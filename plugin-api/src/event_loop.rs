@@ -26,8 +26,9 @@ use crate::{
 ///
 /// # Callbacks
 /// Run in the order in which they became due, each with no borrow of the loop's state held, so it may call any
-/// method. None is called from inside of the method that takes it, or asks for its next event. A callback is never dropped while it runs; removed from inside itself it is dropped after it returns.
-/// An error or panic in a callback goes to the exception handler and the loop goes on.
+/// method. None is called from inside of the method that takes it, or asks for its next event. A callback is never
+/// dropped while it runs; removed from inside itself it is dropped after it returns. An error or panic in a callback goes to
+/// the exception handler and the loop goes on.
 ///
 /// # Errors
 /// After [`close`](Self::close) every method answers `LoopClosed`, but for `close`, the `is_` methods, `name`, `time`, `stat`

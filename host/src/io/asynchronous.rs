@@ -24,7 +24,7 @@ use crate::Interest;
 /// It is watched by the loop that first waits for it. Moved to another thread, it is watched by the loop there from the next
 /// time on.
 ///
-/// Several tasks may wait for the same one: all are woken, and who comes too late waits again.
+/// Several tasks may wait for the same one, on several loops too: all are woken, and who comes too late waits again.
 ///
 /// ```
 /// use std::{io::{Read, Write}, os::unix::net::UnixStream};

@@ -1,5 +1,5 @@
-//! Readers, writers and streams over a [`Proactor`]: each wait for readiness is an operation that ends with one event, or, of a
-//! stream where polls tell edges, one that goes on.
+//! Readers, writers and streams over a [`Proactor`]: each wait for readiness is an operation that ends with one event, or,
+//! of a stream where polls tell edges, one that goes on.
 
 use std::{
     collections::HashMap,
@@ -44,8 +44,8 @@ struct Watch {
     poll: Option<Key>,
 }
 
-/// The key of a poll: its number, which tells it from those that the same index had before, and the index of its watch. What
-/// was cancelled has ended long before its number comes again.
+/// The key of a poll: its number, which tells it from those that the same index had before, and the index of its watch.
+/// What was cancelled has ended long before its number comes again.
 const POLL_NUMBER_SHIFT: u32 = 31;
 const POLL_NUMBER_MASK: u64 = (1 << 30) - 1;
 

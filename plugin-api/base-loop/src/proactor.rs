@@ -35,8 +35,8 @@ pub unsafe trait Proactor: Send + 'static {
     }
 
     /// Starts an operation; its completions carry `key`. One that is multishot goes on until it is cancelled or fails; one
-    /// [of a watch](Key::is_of_watch) may also end with any event, and is then submitted anew. It may begin as late as with the next poll or
-    /// [`flush`](Self::flush).
+    /// [of a watch](Key::is_of_watch) may also end with any event, and is then submitted anew. It may begin as late as with
+    /// the next poll or [`flush`](Self::flush).
     ///
     /// # Errors
     /// Nothing was started. What is wrong with the operation itself is a completion.
@@ -71,8 +71,8 @@ pub unsafe trait Proactor: Send + 'static {
 pub struct Completion {
     /// What it was submitted with.
     pub key: Key,
-    /// As of the system call: ≥ 0, or −errno. For POLL bits of [`Interest`]: those that it was asked for, and of a watch's poll
-    /// any others too.
+    /// As of the system call: ≥ 0, or −errno. For POLL bits of [`Interest`]: those that it was asked for, and of a watch's
+    /// poll any others too.
     pub result: i64,
     /// A second number: the length of an address.
     pub aux: u64,

@@ -55,8 +55,8 @@ impl Key {
     /// In the keys of what an emulation registers or submits: no id has that bit.
     pub(crate) const EMULATED: u64 = 1 << 61;
 
-    /// Of the key of an operation that a [`Proactor`](crate::Proactor) is given: whether that is a POLL for a reader, a writer or a
-    /// stream, and not one that somebody has submitted.
+    /// Of the key of an operation that a [`Proactor`](crate::Proactor) is given: whether that is a POLL for a reader, a
+    /// writer or a stream, and not one that somebody has submitted.
     pub fn is_of_watch(self) -> bool {
         self.0 & Self::EMULATED != 0
     }

@@ -76,8 +76,8 @@ impl Descriptor {
         }
     }
 
-    /// The same, and whether the plugin is built with `panic = "abort"`: its own crate, which may be built in another way than
-    /// this one.
+    /// The same, and whether the plugin is built with `panic = "abort"`: its own crate, which may be built in another way
+    /// than this one.
     #[must_use]
     pub const fn aborting(self, aborts: bool) -> Self {
         Self { flags: if aborts { Self::PANIC_ABORT } else { 0 }, ..self }
