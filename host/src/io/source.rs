@@ -149,7 +149,8 @@ impl Source {
                 event_loop.unwatch_io(id)?;
             }
             (Err(error), Some(_)) => {
-                let wakers = state.fail();
+                state.registration = None;
+                let wakers = state.take_waiters(Interest::BOTH);
                 drop(state);
                 // Who waits for the other direction asks for itself.
                 wakers.for_each(Waker::wake);
@@ -162,22 +163,19 @@ impl Source {
 
     fn on_ready(&self, number: u64, event: &Event) {
         let ready = Interest(event.result as u32);
-        let [readers, writers] = {
+        let wakers = {
             let mut state = lock(&self.state);
             // Of a loop that it has left: the one that it has gone to tells the same.
             let Some(registration) = state.current(number) else { return };
             registration.armed = registration.armed.difference(ready);
-            [Interest::READ, Interest::WRITE].map(|direction| {
-                if !ready.contains(direction) {
-                    return (None, Vec::new());
+            for direction in [Interest::READ, Interest::WRITE] {
+                if ready.contains(direction) {
+                    let events = self.events_of(direction);
+                    events.store(events.load(Acquire) + 1, Release);
                 }
-                let events = self.events_of(direction);
-                events.store(events.load(Acquire) + 1, Release);
-                state.waiters(direction).take()
-            })
+            }
+            state.take_waiters(ready)
         };
-        let wakers =
-            [readers, writers].into_iter().flat_map(|(first, others)| first.into_iter().chain(others));
         executor::wake_with_turn(wakers);
     }
 
@@ -252,11 +250,17 @@ impl State {
         self.registration.as_mut().filter(|registration| registration.number == number)
     }
 
-    /// No loop watches it; who waits is to ask again.
-    fn fail(&mut self) -> impl Iterator<Item = Waker> + use<> {
-        self.registration = None;
-        let (readers, writers) = (self.readers.take(), self.writers.take());
-        [readers, writers].into_iter().flat_map(|(first, others)| first.into_iter().chain(others))
+    /// Those who wait for one of these directions.
+    fn take_waiters(&mut self, directions: Interest) -> impl Iterator<Item = Waker> + use<> {
+        let (mut firsts, mut others) = ([None, None], Vec::new());
+        for (direction, first) in [Interest::READ, Interest::WRITE].into_iter().zip(&mut firsts) {
+            if directions.contains(direction) {
+                let waiters = self.waiters(direction);
+                *first = waiters.first.take();
+                others.append(&mut waiters.others);
+            }
+        }
+        firsts.into_iter().flatten().chain(others)
     }
 
     fn waiters(&mut self, direction: Interest) -> &mut Waiters {
@@ -279,9 +283,5 @@ impl Waiters {
             Some(_) if self.others.iter().any(|other| other.will_wake(waker)) => {}
             Some(_) => self.others.push(waker.clone()),
         }
-    }
-
-    fn take(&mut self) -> (Option<Waker>, Vec<Waker>) {
-        (self.first.take(), mem::take(&mut self.others))
     }
 }
