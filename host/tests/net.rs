@@ -416,7 +416,6 @@ fn dropped_in_another_thread_it_is_closed_when_its_loop_has_let_go_of_it() {
     .unwrap();
 }
 
-/// Each of them takes it from the other one whenever it waits.
 #[test]
 fn two_loops_may_read_from_the_same_one() {
     const COUNT: usize = 2_000;
@@ -448,7 +447,6 @@ fn two_loops_may_read_from_the_same_one() {
     }
 }
 
-/// One waits for each direction: moved to the loop of the other one, it still hears of its own.
 #[test]
 fn one_loop_may_read_from_it_while_another_writes_to_it() {
     const MUCH: usize = 1 << 20;
@@ -477,4 +475,51 @@ fn one_loop_may_read_from_it_while_another_writes_to_it() {
     assert_eq!(read.unwrap().unwrap(), MUCH);
     writer.join().unwrap().unwrap().unwrap();
     echo.join().unwrap().unwrap();
+}
+
+#[test]
+fn who_waits_does_not_depend_on_the_loop_of_another() {
+    let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
+    let near = Arc::new(Async::new(near).unwrap());
+    let there = near.clone();
+    let (waiting, is_waiting) = mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        run(async {
+            let read = there.read_with(|mut there| there.read(&mut [0]));
+            let (read, ()) = future::zip(read, async { waiting.send(()).unwrap() }).await;
+            read
+        })
+    });
+    is_waiting.recv().unwrap();
+    let gave_up = run(timeout(Duration::from_millis(1), near.read_with(|mut near| near.read(&mut [0]))));
+    assert!(gave_up.unwrap().is_err(), "there is nothing to read yet");
+    far.write_all(b"x").unwrap();
+    assert_eq!(reader.join().unwrap().unwrap().unwrap(), 1);
+}
+
+#[test]
+fn it_is_closed_when_all_loops_have_let_go_of_it() {
+    let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
+    let near = Arc::new(Async::new(near).unwrap());
+    let loops = [near.clone(), near.clone()].map(|near| {
+        let (gave_up, has_given_up) = mpsc::channel();
+        let (end, ended) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            run(async {
+                assert!(timeout(Duration::from_millis(1), near.readable()).await.is_err());
+                drop(near);
+                gave_up.send(()).unwrap();
+                // The loop goes on.
+                loophost::spawn_blocking(move || ended.recv().unwrap()).await.unwrap();
+            })
+        });
+        has_given_up.recv().unwrap();
+        (thread, end)
+    });
+    drop(near);
+    assert_eq!(far.read(&mut [0]).unwrap(), 0);
+    for (thread, end) in loops {
+        end.send(()).unwrap();
+        thread.join().unwrap().unwrap();
+    }
 }

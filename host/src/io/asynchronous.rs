@@ -11,20 +11,20 @@ use std::{
 
 use futures_io::{AsyncRead, AsyncWrite};
 use nix::{
+    errno::Errno,
     fcntl::{FcntlArg, OFlag, fcntl},
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 
 use super::source::Source;
-use crate::Interest;
+use crate::{Interest, task::yield_now};
 
 /// Anything with a descriptor that can be polled: sockets, pipes, terminals, eventfd, inotify… (asyncio: `add_reader`,
 /// `add_writer`).
 ///
-/// It is watched by the loop that first waits for it. Moved to another thread, it is watched by the loop there from the next
-/// time on.
-///
-/// Several tasks may wait for the same one, on several loops too: all are woken, and who comes too late waits again.
+/// It is watched by each loop on which it was waited for, until it is dropped or the loop is closed; so it may go from one
+/// thread to another. Several tasks may wait for it, on several loops too: all are woken, and who comes too late waits again.
+/// If it is dropped in another thread, it is closed when all these loops have heard of it.
 ///
 /// ```
 /// use std::{io::{Read, Write}, os::unix::net::UnixStream};
@@ -50,8 +50,7 @@ impl<T: AsFd + Send + 'static> Async<T> {
     /// Takes `io` and makes its descriptor non-blocking, for everybody who has it.
     ///
     /// # Errors
-    /// Those of fcntl(2). That a descriptor cannot be watched (`EPERM` for a regular file, which some loops have
-    /// always ready) is told when it is.
+    /// Those of fcntl(2). That a descriptor cannot be watched is told when it must be.
     pub fn new(io: T) -> io::Result<Self> {
         let flags = OFlag::from_bits_retain(fcntl(&io, FcntlArg::F_GETFL)?);
         if !flags.contains(OFlag::O_NONBLOCK) {
@@ -138,8 +137,10 @@ impl<T: AsFd + Send + 'static> Async<T> {
     }
 
     async fn ready(&self, direction: Interest) -> io::Result<()> {
-        // Of what is ready already, and has not been read to its end, a loop tells nothing.
+        // A loop that tells edges says nothing of what was ready before and was not read to its end.
         if self.is_ready_now(direction)? {
+            // Who cannot get on with that does not keep the loop from everything else.
+            yield_now().await;
             return Ok(());
         }
         let before = self.source.events(direction);
@@ -155,7 +156,12 @@ impl<T: AsFd + Send + 'static> Async<T> {
     fn is_ready_now(&self, direction: Interest) -> io::Result<bool> {
         let events = if direction == Interest::READ { PollFlags::POLLIN } else { PollFlags::POLLOUT };
         let mut fds = [PollFd::new(self.as_fd(), events)];
-        Ok(poll(&mut fds, PollTimeout::ZERO)? > 0)
+        match poll(&mut fds, PollTimeout::ZERO) {
+            Ok(ready) => Ok(ready > 0),
+            // Registering tells as well.
+            Err(Errno::EINTR) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
     }
 }
 

@@ -18,11 +18,12 @@ use crate::{
     running, sys::fork_mark,
 };
 
-/// What the loop's callback and whoever waits have in common.
+/// A descriptor, watched by each loop on which somebody has waited for it: so nobody depends on a loop of others, which may
+/// stop turning.
 pub(super) struct Source {
     fd: RawFd,
     state: Mutex<State>,
-    /// How often the loop has told that it is ready for reading. Changed with the state locked.
+    /// How often a loop has told that it is ready for reading. Changed with the state locked.
     read_events: AtomicU64,
     /// The same for writing.
     write_events: AtomicU64,
@@ -32,26 +33,24 @@ pub(super) struct Source {
 
 #[derive(Default)]
 struct State {
-    registration: Option<Registration>,
-    /// Where it is watched still, by loops that run elsewhere and have not heard that they need not.
-    left: Vec<Registration>,
-    /// How many registrations there were.
-    registrations: u64,
-    readers: Waiters,
-    writers: Waiters,
+    /// One for each loop, and nearly always there is but one.
+    registrations: Vec<Registration>,
+    /// The number of the next one.
+    next_number: u64,
 }
 
-/// Where the descriptor is watched.
-#[derive(Clone)]
+/// Where the descriptor is watched, and who waits there.
 struct Registration {
     number: u64,
     event_loop: LoopHandle,
+    /// The process whose loop it is.
+    generation: u64,
     /// `None` as long as the loop is being asked.
     id: Option<HandleId>,
     /// What the loop has been asked for and has not told yet.
     armed: Interest,
-    /// The process whose loop it is.
-    generation: u64,
+    readers: Waiters,
+    writers: Waiters,
 }
 
 /// Who waits for one direction.
@@ -77,106 +76,60 @@ impl Source {
     /// Has the waker woken when the descriptor is ready in that direction. Called after a call would have blocked, for
     /// who asks too early may be told nothing.
     pub(super) fn wake_when_ready(self: &Arc<Self>, direction: Interest, waker: &Waker) -> io::Result<()> {
-        let rearm = {
+        let (event_loop, id, number) = {
             let mut state = lock(&self.state);
-            state.waiters(direction).add(waker);
             let is_here = |registration: &&mut Registration| running::is_running(&registration.event_loop);
-            match state.registration.as_mut().filter(is_here) {
-                Some(registration) if registration.armed.contains(direction) => return Ok(()),
-                Some(registration) => {
-                    registration.armed = registration.armed.union(direction);
-                    registration.id.map(|id| (registration.event_loop.clone(), id, registration.number))
-                }
-                None => None,
-            }
+            let Some(registration) = state.registrations.iter_mut().find(is_here) else {
+                drop(state);
+                return Ok(self.watch(direction, waker)?);
+            };
+            registration.waiters(direction).add(waker);
+            let id = registration.id.filter(|_| !registration.armed.contains(direction));
+            let Some(id) = id else { return Ok(()) };
+            registration.armed = registration.armed.union(direction);
+            (registration.event_loop.clone(), id, registration.number)
         };
         // With no lock held: the loop is somebody else's code.
-        let Some((event_loop, id, number)) = rearm else { return Ok(self.watch()?) };
         event_loop.rearm_io(id, direction).inspect_err(|_| {
-            let mut state = lock(&self.state);
-            if let Some(registration) = state.current(number) {
+            if let Some(registration) = lock(&self.state).numbered(number) {
                 registration.armed = registration.armed.difference(direction);
+                registration.waiters(direction).remove(waker);
             }
         })?;
         Ok(())
     }
 
-    /// Begins to watch on the loop that runs here whatever is waited for, and ends it on another one; those who wait there
-    /// are woken from here.
-    fn watch(self: &Arc<Self>) -> Result<(), Error> {
+    /// Begins to watch on the loop that runs here.
+    fn watch(self: &Arc<Self>, direction: Interest, waker: &Waker) -> Result<(), Error> {
         let event_loop = policy::get_running_loop()?;
-        let (number, direction, before, returned) = {
+        let number = {
             let mut state = lock(&self.state);
-            let (number, direction) = (state.registrations, state.waited_for());
-            state.registrations += 1;
-            let fresh = Registration {
+            let number = state.next_number;
+            state.next_number += 1;
+            let mut registration = Registration {
                 number,
                 event_loop: event_loop.clone(),
+                generation: fork_mark::generation(),
                 id: None,
                 armed: direction,
-                generation: fork_mark::generation(),
+                readers: Waiters::default(),
+                writers: Waiters::default(),
             };
-            let before = state.registration.replace(fresh);
-            before.iter().for_each(|before| state.left.push(before.clone()));
-            let is_here = |left: &mut Registration| left.event_loop.same(&event_loop);
-            (number, direction, before, state.left.extract_if(.., is_here).collect::<Vec<_>>())
+            registration.waiters(direction).add(waker);
+            state.registrations.push(registration);
+            number
         };
-        // A loop that it comes back to before that loop has heard that it had gone would say that it is watched already.
-        for id in returned.into_iter().filter_map(|left| left.id) {
-            // If it cannot, it says the same of watching.
-            let _ = event_loop.unwatch_io(id);
-        }
-        if let Some(before) = before {
-            let (this, number) = (Arc::downgrade(self), before.number);
-            before.end(move || {
-                if let Some(this) = this.upgrade() {
-                    lock(&this.state).left.retain(|left| left.number != number);
-                }
-            });
-        }
-        let this = self.clone();
+        let watcher = Watcher { source: self.clone(), number };
         let callback = RepeatCallback::new(move |event| {
-            this.on_ready(number, event);
+            watcher.on_ready(event);
             Ok(())
         });
-        let watched = event_loop.watch_io(self.fd.into(), direction, callback);
-        let mut state = lock(&self.state);
-        match (watched, state.current(number)) {
-            (Ok(id), Some(registration)) => registration.id = Some(id),
-            // Another thread has moved it to its loop meanwhile.
-            (Ok(id), None) => {
-                drop(state);
-                event_loop.unwatch_io(id)?;
-            }
-            (Err(error), Some(_)) => {
-                state.registration = None;
-                let wakers = state.take_waiters(Interest::BOTH);
-                drop(state);
-                // Who waits for the other direction asks for itself.
-                wakers.for_each(Waker::wake);
-                return Err(error);
-            }
-            (Err(error), None) => return Err(error),
+        // Refused, it drops the callback.
+        let id = event_loop.watch_io(self.fd.into(), direction, callback)?;
+        if let Some(registration) = lock(&self.state).numbered(number) {
+            registration.id = Some(id);
         }
         Ok(())
-    }
-
-    fn on_ready(&self, number: u64, event: &Event) {
-        let ready = Interest(event.result as u32);
-        let wakers = {
-            let mut state = lock(&self.state);
-            // Of a loop that it has left: the one that it has gone to tells the same.
-            let Some(registration) = state.current(number) else { return };
-            registration.armed = registration.armed.difference(ready);
-            for direction in [Interest::READ, Interest::WRITE] {
-                if ready.contains(direction) {
-                    let events = self.events_of(direction);
-                    events.store(events.load(Acquire) + 1, Release);
-                }
-            }
-            state.take_waiters(ready)
-        };
-        executor::wake_with_turn(wakers);
     }
 
     /// How often the descriptor was ready in that direction.
@@ -199,55 +152,69 @@ impl Source {
         self.emptied_at.store(events, Release);
     }
 
-    /// Ends watching, and drops `io` when no loop watches it any more: at once, or when those that run in other threads have
-    /// heard of it.
+    /// Ends watching, and drops `io` when no loop watches it any more: at once, or when loops in other threads have heard of
+    /// it.
     pub(super) fn unwatch(&self, io: impl Send + 'static) {
-        let (registration, left) = {
-            let mut state = lock(&self.state);
-            (state.registration.take(), mem::take(&mut state.left))
-        };
-        if left.is_empty() {
-            return match registration {
-                Some(registration) => registration.end(move || drop(io)),
-                None => drop(io),
-            };
+        let mut registrations = mem::take(&mut lock(&self.state).registrations);
+        let Some(last) = registrations.pop() else { return drop(io) };
+        if registrations.is_empty() {
+            return last.end(io);
         }
         let io = Arc::new(Mutex::new(io));
-        for registration in left.into_iter().chain(registration) {
-            let io = io.clone();
-            registration.end(move || drop(io));
-        }
+        registrations.into_iter().for_each(|registration| registration.end(io.clone()));
+        last.end(io);
     }
 }
 
-impl Registration {
-    /// Has the loop end it, and calls `then` when it has.
-    fn end(self, then: impl FnOnce() + Send + 'static) {
-        let Self { event_loop, id: Some(id), generation, .. } = self else { return then() };
-        if generation != fork_mark::generation() {
-            // In a forked child: the parent goes on watching.
-            return then();
+/// What a loop's callback has of a source. Dropped with the callback, also where a loop is closed, it ends the registration.
+struct Watcher {
+    source: Arc<Source>,
+    number: u64,
+}
+
+impl Watcher {
+    fn on_ready(&self, event: &Event) {
+        let ready = Interest(event.result as u32);
+        let wakers = {
+            let mut state = lock(&self.source.state);
+            let Some(registration) = state.numbered(self.number) else { return };
+            registration.armed = registration.armed.difference(ready);
+            let wakers = registration.take_waiters(ready);
+            for direction in [Interest::READ, Interest::WRITE] {
+                if ready.contains(direction) {
+                    let events = self.source.events_of(direction);
+                    events.store(events.load(Acquire) + 1, Release);
+                }
+            }
+            wakers
+        };
+        executor::wake_with_turn(wakers);
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        let registration = {
+            let mut state = lock(&self.source.state);
+            let index = state.registrations.iter().position(|one| one.number == self.number);
+            index.map(|index| state.registrations.swap_remove(index))
+        };
+        // With no lock held: wakers are anybody's.
+        if let Some(mut registration) = registration {
+            registration.take_waiters(Interest::BOTH).for_each(Waker::wake);
         }
-        let is_here = running::is_running(&event_loop) || !event_loop.is_running();
-        // A loop that is closed watches nothing any more.
-        if event_loop.is_closed() || is_here && event_loop.unwatch_io(id).is_ok() {
-            return then();
-        }
-        let there = event_loop.clone();
-        let callback = Callback::new(move |_| {
-            let unwatched = there.unwatch_io(id);
-            then();
-            unwatched.map(drop)
-        });
-        // If it is closed meanwhile it drops the callback, and what `then` holds with it.
-        let _ = event_loop.call_soon_threadsafe(callback);
     }
 }
 
 impl State {
-    /// The registration of that number, if there was no other one since.
-    fn current(&mut self, number: u64) -> Option<&mut Registration> {
-        self.registration.as_mut().filter(|registration| registration.number == number)
+    fn numbered(&mut self, number: u64) -> Option<&mut Registration> {
+        self.registrations.iter_mut().find(|registration| registration.number == number)
+    }
+}
+
+impl Registration {
+    fn waiters(&mut self, direction: Interest) -> &mut Waiters {
+        if direction == Interest::READ { &mut self.readers } else { &mut self.writers }
     }
 
     /// Those who wait for one of these directions.
@@ -263,15 +230,26 @@ impl State {
         firsts.into_iter().flatten().chain(others)
     }
 
-    fn waiters(&mut self, direction: Interest) -> &mut Waiters {
-        if direction == Interest::READ { &mut self.readers } else { &mut self.writers }
-    }
-
-    fn waited_for(&self) -> Interest {
-        let waited_for = |waiters: &Waiters, direction| {
-            if waiters.first.is_none() { Interest::NONE } else { direction }
-        };
-        waited_for(&self.readers, Interest::READ).union(waited_for(&self.writers, Interest::WRITE))
+    /// Has the loop end it, and drops `io` when it has.
+    fn end(self, io: impl Send + 'static) {
+        let Self { event_loop, id: Some(id), generation, .. } = self else { return drop(io) };
+        if generation != fork_mark::generation() {
+            // In a forked child: the parent goes on watching.
+            return drop(io);
+        }
+        let is_here = running::is_running(&event_loop) || !event_loop.is_running();
+        // A loop that is closed watches nothing any more.
+        if event_loop.is_closed() || is_here && event_loop.unwatch_io(id).is_ok() {
+            return drop(io);
+        }
+        let there = event_loop.clone();
+        let callback = Callback::new(move |_| {
+            let unwatched = there.unwatch_io(id);
+            drop(io);
+            unwatched.map(drop)
+        });
+        // If it is closed meanwhile it drops the callback, and `io` with it.
+        let _ = event_loop.call_soon_threadsafe(callback);
     }
 }
 
@@ -283,5 +261,10 @@ impl Waiters {
             Some(_) if self.others.iter().any(|other| other.will_wake(waker)) => {}
             Some(_) => self.others.push(waker.clone()),
         }
+    }
+
+    fn remove(&mut self, waker: &Waker) {
+        self.first.take_if(|first| first.will_wake(waker));
+        self.others.retain(|other| !other.will_wake(waker));
     }
 }
