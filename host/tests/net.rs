@@ -346,7 +346,7 @@ fn what_was_read_in_part_is_readable_still() {
         writer.write_all(b"xy")?;
         let reader = Async::new(reader)?;
         for _ in 0..2 {
-            reader.readable().await?;
+            timeout(Duration::ZERO, reader.readable()).await.expect("it is ready")?;
             reader.get_ref().read_exact(&mut [0])?;
         }
         io::Result::Ok(())
@@ -500,6 +500,7 @@ fn who_waits_does_not_depend_on_the_loop_of_another() {
 #[test]
 fn it_is_closed_when_all_loops_have_let_go_of_it() {
     let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
+    far.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let near = Arc::new(Async::new(near).unwrap());
     let loops = [near.clone(), near.clone()].map(|near| {
         let (gave_up, has_given_up) = mpsc::channel();

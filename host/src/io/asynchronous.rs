@@ -17,14 +17,13 @@ use nix::{
 };
 
 use super::source::Source;
-use crate::{Interest, task::yield_now};
+use crate::Interest;
 
 /// Anything with a descriptor that can be polled: sockets, pipes, terminals, eventfd, inotify… (asyncio: `add_reader`,
 /// `add_writer`).
 ///
-/// It is watched by each loop on which it was waited for, until it is dropped or the loop is closed; so it may go from one
-/// thread to another. Several tasks may wait for it, on several loops too: all are woken, and who comes too late waits again.
-/// If it is dropped in another thread, it is closed when all these loops have heard of it.
+/// It is watched by each loop on which it was waited for, so it may go from one thread to another. Several tasks may wait for it, on several loops too: all are woken, and who comes too late waits again.
+/// Dropped in another thread, it is closed when the loops that watch it have heard of it, or are closed.
 ///
 /// ```
 /// use std::{io::{Read, Write}, os::unix::net::UnixStream};
@@ -50,7 +49,7 @@ impl<T: AsFd + Send + 'static> Async<T> {
     /// Takes `io` and makes its descriptor non-blocking, for everybody who has it.
     ///
     /// # Errors
-    /// Those of fcntl(2). That a descriptor cannot be watched is told when it must be.
+    /// Those of fcntl(2). That a descriptor cannot be watched is told by the first wait.
     pub fn new(io: T) -> io::Result<Self> {
         let flags = OFlag::from_bits_retain(fcntl(&io, FcntlArg::F_GETFL)?);
         if !flags.contains(OFlag::O_NONBLOCK) {
@@ -70,7 +69,8 @@ impl<T: AsFd + Send + 'static> Async<T> {
     }
 
     /// Waits until the descriptor is ready for reading; also at its end, or after an error. It may be told although
-    /// somebody else has read meanwhile. Cancel-safe.
+    /// somebody else has read meanwhile. Told at once, and each time, as long as it is ready: who cannot make use of that lets
+    /// others have a turn with [`yield_now`](crate::task::yield_now). Cancel-safe.
     ///
     /// # Errors
     /// Those of the loop: the descriptor cannot be watched, or no loop runs here.
@@ -139,8 +139,6 @@ impl<T: AsFd + Send + 'static> Async<T> {
     async fn ready(&self, direction: Interest) -> io::Result<()> {
         // A loop that tells edges says nothing of what was ready before and was not read to its end.
         if self.is_ready_now(direction)? {
-            // Who cannot get on with that does not keep the loop from everything else.
-            yield_now().await;
             return Ok(());
         }
         let before = self.source.events(direction);

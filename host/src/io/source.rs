@@ -124,12 +124,25 @@ impl Source {
             watcher.on_ready(event);
             Ok(())
         });
-        // Refused, it drops the callback.
-        let id = event_loop.watch_io(self.fd.into(), direction, callback)?;
+        let id =
+            event_loop.watch_io(self.fd.into(), direction, callback).inspect_err(|_| self.forget(number))?;
         if let Some(registration) = lock(&self.state).numbered(number) {
             registration.id = Some(id);
         }
         Ok(())
+    }
+
+    /// Takes a registration off the list; who waits there is to ask again.
+    fn forget(&self, number: u64) {
+        let registration = {
+            let mut state = lock(&self.state);
+            let index = state.registrations.iter().position(|registration| registration.number == number);
+            index.map(|index| state.registrations.swap_remove(index))
+        };
+        // With no lock held: wakers are anybody's.
+        if let Some(mut registration) = registration {
+            registration.take_waiters(Interest::BOTH).for_each(Waker::wake);
+        }
     }
 
     /// How often the descriptor was ready in that direction.
@@ -160,6 +173,7 @@ impl Source {
         if registrations.is_empty() {
             return last.end(io);
         }
+        // A lock that nobody takes: what may be sent may so be shared.
         let io = Arc::new(Mutex::new(io));
         registrations.into_iter().for_each(|registration| registration.end(io.clone()));
         last.end(io);
@@ -194,15 +208,7 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        let registration = {
-            let mut state = lock(&self.source.state);
-            let index = state.registrations.iter().position(|one| one.number == self.number);
-            index.map(|index| state.registrations.swap_remove(index))
-        };
-        // With no lock held: wakers are anybody's.
-        if let Some(mut registration) = registration {
-            registration.take_waiters(Interest::BOTH).for_each(Waker::wake);
-        }
+        self.source.forget(self.number);
     }
 }
 
@@ -217,7 +223,7 @@ impl Registration {
         if direction == Interest::READ { &mut self.readers } else { &mut self.writers }
     }
 
-    /// Those who wait for one of these directions.
+    /// Takes those who wait for one of these directions.
     fn take_waiters(&mut self, directions: Interest) -> impl Iterator<Item = Waker> + use<> {
         let (mut firsts, mut others) = ([None, None], Vec::new());
         for (direction, first) in [Interest::READ, Interest::WRITE].into_iter().zip(&mut firsts) {
