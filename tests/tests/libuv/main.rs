@@ -11,7 +11,7 @@ mod opening;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
@@ -26,13 +26,16 @@ use nix::{
 
 /// A loop of libuv; `None` where that is not installed, and then the test is skipped.
 fn new_loop() -> Option<LoopHandle> {
-    if !libuv_works() {
-        return None;
-    }
-    let plugin = plugin::load(&cdylib("loophost-libuv"), &trust()).unwrap();
-    let default = PolicyHandle::new(DefaultEventLoopPolicy::new());
-    let policy = plugin.new_policy(None, &Options::new(), Some(default)).unwrap();
-    Some(policy.new_event_loop().unwrap())
+    // Once: a forked child finds it without the locks that it takes to make one, which another test's thread may have held.
+    static POLICY: OnceLock<Option<PolicyHandle>> = OnceLock::new();
+    let policy = POLICY.get_or_init(|| {
+        libuv_works().then(|| {
+            let plugin = plugin::load(&cdylib("loophost-libuv"), &trust()).unwrap();
+            let default = PolicyHandle::new(DefaultEventLoopPolicy::new());
+            plugin.new_policy(None, &Options::new(), Some(default)).unwrap()
+        })
+    });
+    policy.as_ref().map(|policy| policy.new_event_loop().unwrap())
 }
 
 /// One turn that waits for nothing.
