@@ -145,6 +145,7 @@ impl<P: Proactor> Backend for OverProactor<P> {
     fn register(&mut self, fd: Fd, key: Key, interest: Interest, trigger: Trigger) -> io::Result<()> {
         // The poll itself would only say in the next turn that it cannot be.
         sys::check_pollable(i32::try_from(fd).map_err(|_| io::ErrorKind::InvalidInput)?)?;
+        // Left over where the loop has refused to unregister it.
         if self.by_fd.contains_key(&fd) {
             self.unregister(fd)?;
         }
