@@ -10,12 +10,13 @@ use std::{
     time::Duration,
 };
 
-use every_loop::run;
+use every_loop::{block_on, run};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, StreamExt, future};
 use loophost::{
+    Stat,
     io::Async,
     net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream},
-    spawn,
+    policy, spawn, spawn_blocking,
     time::{sleep, timeout},
 };
 
@@ -403,7 +404,7 @@ fn dropped_in_another_thread_it_is_closed_when_its_loop_has_let_go_of_it() {
     run(async {
         let (near, far) = pair().await?;
         assert!(timeout(Duration::from_millis(1), async { (&near).read(&mut [0]).await }).await.is_err());
-        loophost::spawn_blocking(move || drop(near)).await.unwrap();
+        spawn_blocking(move || drop(near)).await.unwrap();
         let mut reader = &far;
         assert_eq!(reader.read(&mut [0]).await?, 0, "the other end hears of it");
         // Its number may be given out again, and can be watched.
@@ -511,7 +512,7 @@ fn it_is_closed_when_all_loops_have_let_go_of_it() {
                 drop(near);
                 gave_up.send(()).unwrap();
                 // The loop goes on.
-                loophost::spawn_blocking(move || ended.recv().unwrap()).await.unwrap();
+                spawn_blocking(move || ended.recv().unwrap()).await.unwrap();
             })
         });
         has_given_up.recv().unwrap();
@@ -523,4 +524,66 @@ fn it_is_closed_when_all_loops_have_let_go_of_it() {
         end.send(()).unwrap();
         thread.join().unwrap().unwrap();
     }
+}
+
+#[test]
+fn a_loop_that_it_has_left_is_not_woken_for_it() {
+    const MESSAGES: u64 = 100;
+    let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
+    let near = Arc::new(Async::new(near).unwrap());
+    let turns = run(async {
+        let event_loop = policy::get_running_loop().unwrap();
+        pass_a_byte(&near, &mut far).await;
+        let before = event_loop.stat(Stat::TURNS);
+        let elsewhere = spawn_blocking(move || {
+            run(async {
+                for _ in 0..MESSAGES {
+                    pass_a_byte(&near, &mut far).await;
+                }
+                (near, far)
+            })
+        });
+        let (near, mut far) = elsewhere.await.unwrap().unwrap();
+        // Not every loop counts its turns.
+        let turns = event_loop.stat(Stat::TURNS).zip(before).map_or(0, |(after, before)| after - before);
+        // It may come back.
+        pass_a_byte(&near, &mut far).await;
+        turns
+    });
+    let turns = turns.unwrap();
+    assert!(turns < MESSAGES / 4, "turns: {turns}");
+}
+
+#[test]
+fn a_loop_that_runs_and_one_that_comes_and_goes_may_share_it() {
+    const MESSAGES: usize = 2_000;
+    let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
+    let near = Arc::new(Async::new(near).unwrap());
+    let mut far_too = far.try_clone().unwrap();
+    let there = near.clone();
+    // Each writes before it reads, so there is a byte for it, whichever.
+    let elsewhere = std::thread::spawn(move || {
+        run(async {
+            for _ in 0..MESSAGES {
+                far_too.write_all(b"x").unwrap();
+                assert_eq!(there.read_with(|mut there| there.read(&mut [0])).await.unwrap(), 1);
+            }
+        })
+    });
+    for _ in 0..MESSAGES {
+        far.write_all(b"x").unwrap();
+        assert_eq!(block_on(near.read_with(|mut near| near.read(&mut [0]))).unwrap().unwrap(), 1);
+    }
+    elsewhere.join().unwrap().unwrap();
+}
+
+/// Reads a byte that is written when it is waited for.
+async fn pass_a_byte(near: &Async<std::os::unix::net::UnixStream>, far: &mut std::os::unix::net::UnixStream) {
+    let read = near.read_with(|mut near| near.read(&mut [0]));
+    // The other loop sees each as an edge of its own.
+    let write = async {
+        sleep(Duration::from_millis(1)).await;
+        far.write_all(b"x")
+    };
+    assert_eq!(future::try_zip(read, write).await.expect("nothing is closed").0, 1);
 }

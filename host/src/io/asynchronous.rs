@@ -22,8 +22,9 @@ use crate::Interest;
 /// Anything with a descriptor that can be polled: sockets, pipes, terminals, eventfd, inotify… (asyncio: `add_reader`,
 /// `add_writer`).
 ///
-/// It is watched by each loop on which it was waited for, until it is dropped or the loop is closed; so it may go from one
-/// thread to another. Several tasks may wait for it, on several loops too: all are woken, and who comes too late waits again.
+/// It is watched by each loop on which it is waited for, and by the last one until it is dropped or the loop is closed; so it
+/// may go from one thread to another. Several tasks may wait for it, on several loops too: all are woken, and who comes too
+/// late waits again.
 /// Dropped in another thread, it is closed when the loops that watch it have heard of it, or are closed.
 ///
 /// ```

@@ -18,8 +18,8 @@ use crate::{
     running, sys::fork_mark,
 };
 
-/// A descriptor, watched by each loop on which somebody has waited for it: so nobody depends on a loop of others, which may
-/// stop turning.
+/// A descriptor, watched by each loop on which somebody waits for it: so nobody depends on a loop of others, which may stop
+/// turning. The last loop on which somebody has waited goes on watching: mostly somebody soon waits again.
 pub(super) struct Source {
     fd: RawFd,
     state: Mutex<State>,
@@ -47,6 +47,8 @@ struct Registration {
     generation: u64,
     /// `None` as long as the loop is being asked.
     id: Option<HandleId>,
+    /// Its loop lets go of it, or has been asked to in another thread and has not come to that yet.
+    is_leaving: bool,
     /// What the loop has been asked for and has not told yet.
     armed: Interest,
     readers: Waiters,
@@ -111,6 +113,7 @@ impl Source {
                 event_loop: event_loop.clone(),
                 generation: fork_mark::generation(),
                 id: None,
+                is_leaving: false,
                 armed: direction,
                 readers: Waiters::default(),
                 writers: Waiters::default(),
@@ -130,6 +133,44 @@ impl Source {
             registration.id = Some(id);
         }
         Ok(())
+    }
+
+    /// Asks the loops where nobody waits to let go, for there are others. One that tells edges would go on being woken for a
+    /// descriptor that has left it.
+    fn leave_unused(self: &Arc<Self>) {
+        let unused: Vec<_> = {
+            let mut state = lock(&self.state);
+            state.registrations.iter_mut().filter_map(Registration::ask_to_go).collect()
+        };
+        for (event_loop, number) in unused {
+            let source = self.clone();
+            let callback = Callback::new(move |_| source.let_go(number));
+            // If that is refused the loop is closed, or it is woken in vain.
+            let _ = if running::is_running(&event_loop) {
+                // After those who have just been woken: they may wait again.
+                event_loop.call_soon(callback)
+            } else {
+                event_loop.call_soon_threadsafe(callback)
+            };
+        }
+    }
+
+    /// Ends a registration if still nobody waits there and another one stays. In its loop's thread, so that nobody comes back
+    /// meanwhile.
+    fn let_go(&self, number: u64) -> Result<(), Error> {
+        let leaving = {
+            let mut state = lock(&self.state);
+            if let Some(registration) = state.numbered(number) {
+                registration.is_leaving = false;
+            }
+            let is_shared = state.is_shared();
+            let unused = state.numbered(number).filter(|registration| is_shared && registration.is_unused());
+            unused.and_then(|registration| {
+                registration.is_leaving = true;
+                Some((registration.event_loop.clone(), registration.id?))
+            })
+        };
+        leaving.map_or(Ok(()), |(event_loop, id)| event_loop.unwatch_io(id).map(drop))
     }
 
     /// Takes a registration off the list; who waits there is to ask again.
@@ -189,8 +230,9 @@ struct Watcher {
 impl Watcher {
     fn on_ready(&self, event: &Event) {
         let ready = Interest(event.result as u32);
-        let wakers = {
+        let (wakers, is_shared) = {
             let mut state = lock(&self.source.state);
+            let is_shared = state.is_shared();
             let Some(registration) = state.numbered(self.number) else { return };
             registration.armed = registration.armed.difference(ready);
             let wakers = registration.take_waiters(ready);
@@ -200,9 +242,12 @@ impl Watcher {
                     events.store(events.load(Acquire) + 1, Release);
                 }
             }
-            wakers
+            (wakers, is_shared)
         };
         executor::wake_with_turn(wakers);
+        if is_shared {
+            self.source.leave_unused();
+        }
     }
 }
 
@@ -213,6 +258,13 @@ impl Drop for Watcher {
 }
 
 impl State {
+    /// Whether several loops of this process watch it and are to go on.
+    fn is_shared(&self) -> bool {
+        let stays =
+            |registration: &&Registration| !registration.is_leaving && registration.is_of_this_process();
+        self.registrations.len() > 1 && self.registrations.iter().filter(stays).count() > 1
+    }
+
     fn numbered(&mut self, number: u64) -> Option<&mut Registration> {
         self.registrations.iter_mut().find(|registration| registration.number == number)
     }
@@ -221,6 +273,25 @@ impl State {
 impl Registration {
     fn waiters(&mut self, direction: Interest) -> &mut Waiters {
         if direction == Interest::READ { &mut self.readers } else { &mut self.writers }
+    }
+
+    /// In a forked child those of the parent are the parent's.
+    fn is_of_this_process(&self) -> bool {
+        self.generation == fork_mark::generation()
+    }
+
+    /// Whether nobody waits there. Who has given up counts as waiting until the next event.
+    fn is_unused(&self) -> bool {
+        self.readers.is_empty() && self.writers.is_empty() && self.is_of_this_process()
+    }
+
+    /// Its loop and its number, if that is to be asked to let go: another thread's once, for it may not turn for long.
+    fn ask_to_go(&mut self) -> Option<(LoopHandle, u64)> {
+        if self.is_leaving || self.id.is_none() || !self.is_unused() {
+            return None;
+        }
+        self.is_leaving = !running::is_running(&self.event_loop);
+        Some((self.event_loop.clone(), self.number))
     }
 
     /// Takes those who wait for one of these directions.
@@ -238,11 +309,10 @@ impl Registration {
 
     /// Has the loop end it, and drops `io` when it has.
     fn end(self, io: impl Send + 'static) {
-        let Self { event_loop, id: Some(id), generation, .. } = self else { return drop(io) };
-        if generation != fork_mark::generation() {
-            // In a forked child: the parent goes on watching.
+        if !self.is_of_this_process() {
             return drop(io);
         }
+        let Self { event_loop, id: Some(id), .. } = self else { return drop(io) };
         let is_here = running::is_running(&event_loop) || !event_loop.is_running();
         // A loop that is closed watches nothing any more.
         if event_loop.is_closed() || is_here && event_loop.unwatch_io(id).is_ok() {
@@ -267,6 +337,10 @@ impl Waiters {
             Some(_) if self.others.iter().any(|other| other.will_wake(waker)) => {}
             Some(_) => self.others.push(waker.clone()),
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_none() && self.others.is_empty()
     }
 
     fn remove(&mut self, waker: &Waker) {
