@@ -138,17 +138,19 @@ impl Executor {
 
     fn new(event_loop: LoopHandle) -> Arc<Self> {
         Arc::new_cyclic(|this| {
-            let tasks = UntilClosed(this.clone());
-            let never = Callback::new(move |_| {
-                drop(tasks);
-                Ok(())
-            });
+            let never = || {
+                let tasks = UntilClosed(this.clone());
+                Callback::new(move |_| {
+                    drop(tasks);
+                    Ok(())
+                })
+            };
             Self {
                 number: registry::enter(this.clone()),
                 own: LoopCell::new(Tasks::default()),
                 guests: Mutex::default(),
                 aborted: AtomicUsize::new(0),
-                until_closed: event_loop.call_at(u64::MAX, never).ok(),
+                until_closed: wait_while_busy(|| event_loop.call_at(u64::MAX, never())).ok(),
                 event_loop,
             }
         })
