@@ -160,14 +160,11 @@ impl Source {
     fn let_go(&self, number: u64) -> Result<(), Error> {
         let leaving = {
             let mut state = lock(&self.state);
-            if let Some(registration) = state.numbered(number) {
-                registration.is_leaving = false;
-            }
-            let is_shared = state.is_shared();
-            let unused = state.numbered(number).filter(|registration| is_shared && registration.is_unused());
-            unused.and_then(|registration| {
-                registration.is_leaving = true;
-                Some((registration.event_loop.clone(), registration.id?))
+            let another_stays = state.another_stays(number);
+            state.numbered(number).and_then(|registration| {
+                registration.is_leaving = another_stays && registration.is_unused();
+                let id = registration.id.filter(|_| registration.is_leaving)?;
+                Some((registration.event_loop.clone(), id))
             })
         };
         leaving.map_or(Ok(()), |(event_loop, id)| event_loop.unwatch_io(id).map(drop))
@@ -230,9 +227,9 @@ struct Watcher {
 impl Watcher {
     fn on_ready(&self, event: &Event) {
         let ready = Interest(event.result as u32);
-        let (wakers, is_shared) = {
+        let (wakers, another_stays) = {
             let mut state = lock(&self.source.state);
-            let is_shared = state.is_shared();
+            let another_stays = state.another_stays(self.number);
             let Some(registration) = state.numbered(self.number) else { return };
             registration.armed = registration.armed.difference(ready);
             let wakers = registration.take_waiters(ready);
@@ -242,10 +239,10 @@ impl Watcher {
                     events.store(events.load(Acquire) + 1, Release);
                 }
             }
-            (wakers, is_shared)
+            (wakers, another_stays)
         };
         executor::wake_with_turn(wakers);
-        if is_shared {
+        if another_stays {
             self.source.leave_unused();
         }
     }
@@ -258,11 +255,11 @@ impl Drop for Watcher {
 }
 
 impl State {
-    /// Whether several loops of this process watch it and are to go on.
-    fn is_shared(&self) -> bool {
-        let stays =
-            |registration: &&Registration| !registration.is_leaving && registration.is_of_this_process();
-        self.registrations.len() > 1 && self.registrations.iter().filter(stays).count() > 1
+    /// Whether another loop of this process watches it and is to go on.
+    fn another_stays(&self, number: u64) -> bool {
+        self.registrations.iter().any(|registration| {
+            registration.number != number && !registration.is_leaving && registration.is_of_this_process()
+        })
     }
 
     fn numbered(&mut self, number: u64) -> Option<&mut Registration> {
