@@ -1,14 +1,11 @@
 //! Echo over TCP and HTTP with hyper: 64 bytes and 16 KiB, 50 connections and 1,000, on each loop; beside the same service on
 //! tokio's current-thread runtime, and on epoll and io_uring alone (where HTTP is a fixed answer).
 //!
-//! `cargo bench -p loophost --bench net [-- NAME OF A SERVICE]…`
-//!
-//! With both processors in use a service that is faster than its clients waits more often, and pays for that. Steadier is one
-//! processor for all: `taskset -c 1 cargo bench …`.
+//! `cargo bench -p loophost --bench net [-- NAME OF A SERVICE | PROTOCOL/BYTES/CONNECTIONS]…`, as in `-- tokio uring echo/64/1000`
 //!
 //! Each service is a process of its own, so that its CPU time can be told from that of the clients, which are all in this
-//! one. They take turns. Printed are medians: requests per second of wall time, microseconds of the service's CPU time per
-//! request, and its ratio to tokio's, run by run.
+//! one. All are there at the same time and take short turns. Printed are medians: requests per second of wall time,
+//! microseconds of the service's CPU time per request, and its ratio to tokio's, turn by turn.
 
 mod case;
 mod clients;
@@ -29,11 +26,14 @@ use nix::{
 
 use crate::{case::Case, clients::Clients, services::Service};
 
+/// How often all are started anew: where their memory lies counts too.
 const ROUNDS: usize = 5;
-/// How many requests are measured in each round.
-const REQUESTS: u64 = 20_000;
+/// How often each has its turn in a round.
+const TURNS: usize = 12;
+/// How many requests are measured in a turn: few, for a machine that others use too changes its speed within seconds.
+const REQUESTS: u64 = 4_000;
 /// How many go before them.
-const WARM_UP: u64 = 2_000;
+const WARM_UP: u64 = 1_000;
 /// What this program is told to be instead: a service, by its name, the file of its policy, and what is asked of it.
 const SERVE: &str = "--serve";
 
@@ -55,17 +55,18 @@ fn main() {
         let (protocol, size) = (protocol.parse().expect("a protocol"), size.parse().expect("a number"));
         return services::serve(name, file.as_ref(), protocol, size);
     }
+    let (cases, names): (Vec<_>, Vec<_>) = arguments.into_iter().partition(|argument| argument.contains('/'));
     let mut services = services::all();
-    services.retain(|service| arguments.is_empty() || arguments.iter().any(|name| name == service.name));
-    for case in Case::all() {
-        let Case { protocol, size, connections } = case;
-        println!(
-            "\n{protocol}, {size} bytes, {connections} connections, {ROUNDS} interleaved rounds of {REQUESTS} requests"
-        );
+    services.retain(|service| names.is_empty() || names.iter().any(|name| name == service.name));
+    for case in Case::all().filter(|case| cases.is_empty() || cases.contains(&case.to_string())) {
+        println!("\n{case}, {ROUNDS} rounds of {TURNS} turns of {REQUESTS} requests");
         let mut costs = vec![Vec::new(); services.len()];
         for _ in 0..ROUNDS {
-            for (service, costs) in services.iter().zip(&mut costs) {
-                costs.push(measure(service, case));
+            let mut loads: Vec<_> = services.iter().map(|service| Load::new(service, case)).collect();
+            for _ in 0..TURNS {
+                for (load, costs) in loads.iter_mut().zip(&mut costs) {
+                    costs.push(load.measure());
+                }
             }
         }
         let tokio =
@@ -83,16 +84,28 @@ fn main() {
     }
 }
 
-fn measure(service: &Service, case: Case) -> Cost {
-    let mut process = Started::new(service, case);
-    let mut clients = Clients::connect(process.port(), case);
-    clients.request(WARM_UP);
-    let before = process.cpu_time();
-    let took = clients.request(REQUESTS);
-    let cpu = process.cpu_time() - before;
-    Cost {
-        cpu_us: cpu.as_secs_f64() * 1e6 / REQUESTS as f64,
-        requests_per_second: REQUESTS as f64 / took.as_secs_f64(),
+/// A service and its clients.
+struct Load {
+    process: Started,
+    clients: Clients,
+}
+
+impl Load {
+    fn new(service: &Service, case: Case) -> Self {
+        let mut process = Started::new(service, case);
+        let clients = Clients::connect(process.port(), case);
+        Self { process, clients }
+    }
+
+    fn measure(&mut self) -> Cost {
+        self.clients.request(WARM_UP);
+        let before = self.process.cpu_time();
+        let took = self.clients.request(REQUESTS);
+        let cpu = self.process.cpu_time() - before;
+        Cost {
+            cpu_us: cpu.as_secs_f64() * 1e6 / REQUESTS as f64,
+            requests_per_second: REQUESTS as f64 / took.as_secs_f64(),
+        }
     }
 }
 
