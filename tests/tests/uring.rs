@@ -7,7 +7,7 @@ use std::{
     os::{fd::AsRawFd, unix::net::UnixStream},
     process::{Command, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, Ordering::SeqCst},
         mpsc,
     },
@@ -16,7 +16,7 @@ use std::{
 };
 
 use loophost::{
-    Callback, ErrorCode, Interest, LoopHandle, Options, PolicyHandle, RepeatCallback, Stat,
+    Callback, ErrorCode, Interest, LoopHandle, Op, OpCode, Options, PolicyHandle, RepeatCallback, Stat,
     plugin::{self, Plugin},
     policy::DefaultEventLoopPolicy,
 };
@@ -259,6 +259,44 @@ fn a_loop_is_woken_after_the_thread_that_ran_it_has_ended() {
     event_loop.close().unwrap();
 }
 
+/// Operations are in a ring of their own, which every thread may use.
+#[test]
+fn an_operation_that_one_thread_has_begun_is_ended_in_another() {
+    if !io_uring_works() {
+        return;
+    }
+    let plugin = plugin::load(&cdylib("loophost-uring"), &trust()).unwrap();
+    let event_loop = policy(plugin, "poll").new_event_loop().unwrap();
+    let (near, mut far) = UnixStream::pair().unwrap();
+    let results = Arc::new(Mutex::new(Vec::<i64>::new()));
+    let told = results.clone();
+    let callback = RepeatCallback::new(move |event| {
+        told.lock().unwrap().push(event.result);
+        Ok(())
+    });
+    let op = Op { arg32: Interest::READ.0, ..Op::new(OpCode::POLL, near.as_raw_fd().into()) };
+    // SAFETY: a poll points to nothing.
+    unsafe { event_loop.submit(&op, callback) }.unwrap();
+    let turn = |limit| event_loop.run_once(Some(limit)).unwrap();
+    turn(Duration::ZERO);
+    thread::scope(|scope| scope.spawn(|| turn(Duration::ZERO)).join()).unwrap();
+    assert!(results.lock().unwrap().is_empty());
+    far.write_all(b"x").unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let is_over = || !results.lock().unwrap().is_empty() || Instant::now() > deadline;
+    thread::scope(|scope| {
+        let there = scope.spawn(|| {
+            while !is_over() {
+                turn(Duration::from_millis(20));
+            }
+        });
+        there.join()
+    })
+    .unwrap();
+    assert_eq!(*results.lock().unwrap(), [i64::from(Interest::READ.0)]);
+    event_loop.close().unwrap();
+}
+
 /// Also where the kernel leaves work for the issuer, who may not run the loop for long.
 #[test]
 fn a_descriptor_that_is_no_longer_watched_is_let_go_at_once() {
@@ -266,17 +304,21 @@ fn a_descriptor_that_is_no_longer_watched_is_let_go_at_once() {
         return;
     }
     let plugin = plugin::load(&cdylib("loophost-uring"), &trust()).unwrap();
-    for issuer in ["no", "yes"] {
+    for (issuer, elsewhere) in [("no", false), ("no", true), ("yes", false)] {
         let event_loop = policy_with(plugin, &[("single-issuer", issuer)]).new_event_loop().unwrap();
         let (near, mut far) = UnixStream::pair().unwrap();
         let nothing = RepeatCallback::new(|_| Ok(()));
         let stream = event_loop.watch_io(near.as_raw_fd().into(), Interest::READ, nothing).unwrap();
         // Until the kernel has nothing left to do for it.
         (0..3).for_each(|_| event_loop.run_once(Some(Duration::ZERO)).unwrap());
-        event_loop.unwatch_io(stream).unwrap();
+        if elsewhere {
+            thread::scope(|scope| scope.spawn(|| event_loop.unwatch_io(stream)).join()).unwrap().unwrap();
+        } else {
+            event_loop.unwatch_io(stream).unwrap();
+        }
         drop(near);
         far.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        assert_eq!(far.read_to_end(&mut Vec::new()).unwrap(), 0, "single-issuer={issuer}");
+        assert_eq!(far.read_to_end(&mut Vec::new()).unwrap(), 0, "single-issuer={issuer}, {elsewhere}");
         event_loop.close().unwrap();
     }
 }

@@ -68,6 +68,11 @@ pub struct Events {
 }
 
 impl Events {
+    pub(crate) fn append(&mut self, other: &mut Self) {
+        self.ready.append(&mut other.ready);
+        self.completions.append(&mut other.completions);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.ready.is_empty() && self.completions.is_empty()
     }

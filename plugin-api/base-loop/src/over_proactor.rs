@@ -32,6 +32,8 @@ pub struct OverProactor<P> {
     /// All that has no final completion yet.
     under_way: usize,
     found: Vec<Completion>,
+    /// What `prepare` has found.
+    prepared: Events,
 }
 
 #[derive(Debug)]
@@ -67,6 +69,7 @@ impl<P: Proactor> OverProactor<P> {
             polls_made: 0,
             under_way: 0,
             found: Vec::new(),
+            prepared: Events::default(),
         }
     }
 
@@ -189,8 +192,7 @@ impl<P: Proactor> Backend for OverProactor<P> {
     }
 
     fn wait(&mut self, timeout: Option<Duration>, events: &mut Events) -> io::Result<()> {
-        // What `prepare` has found.
-        self.sort(events);
+        events.append(&mut self.prepared);
         let timeout = if events.is_empty() { timeout } else { Some(Duration::ZERO) };
         let deadline = timeout.filter(|limit| !limit.is_zero()).map(|limit| Instant::now() + limit);
         let mut left = timeout;
@@ -199,7 +201,8 @@ impl<P: Proactor> Backend for OverProactor<P> {
             let woken = self.proactor.poll(left, &mut self.found);
             self.sort(events);
             let is_over = left.is_some_and(|left| left.is_zero());
-            if woken? || is_over || !events.is_empty() {
+            // Polls that have only lost their thread are begun anew before it is over: they may be ready.
+            if woken? || is_over && self.to_arm.is_empty() || !events.is_empty() {
                 return Ok(());
             }
             // It may have ended for polls that nobody waits for any more.
@@ -212,17 +215,26 @@ impl<P: Proactor> Backend for OverProactor<P> {
     }
 
     fn prepare(&mut self) -> io::Result<bool> {
-        self.arm()?;
-        // Not only a flush: the waker must be listened to.
-        let woken = self.proactor.poll(Some(Duration::ZERO), &mut self.found)?;
-        Ok(!woken && self.found.is_empty())
+        self.proactor.prepare();
+        let mut events = mem::take(&mut self.prepared);
+        let result = loop {
+            // Not only a flush: the waker must be listened to.
+            let woken = self.arm().and_then(|()| self.proactor.poll(Some(Duration::ZERO), &mut self.found));
+            self.sort(&mut events);
+            match woken {
+                Ok(false) if events.is_empty() && !self.to_arm.is_empty() => {}
+                result => break result.map(|woken| !woken && events.is_empty()),
+            }
+        };
+        self.prepared = events;
+        result
     }
 
     fn end(&mut self, keys: &[Key], patience: Duration, completions: &mut Vec<Completion>) -> io::Result<()> {
         self.by_fd.clear();
         let polls: Vec<_> = self.watches.drain().filter_map(|watch| watch.poll).collect();
         keys.iter().chain(&polls).try_for_each(|key| self.proactor.cancel(*key))?;
-        let (deadline, mut events) = (Instant::now() + patience, Events::default());
+        let (deadline, mut events) = (Instant::now() + patience, mem::take(&mut self.prepared));
         let mut result = Ok(());
         while self.under_way > 0 && result.is_ok() {
             let left = deadline.saturating_duration_since(Instant::now());

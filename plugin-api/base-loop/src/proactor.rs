@@ -60,6 +60,9 @@ pub unsafe trait Proactor: Send + 'static {
         None
     }
 
+    /// Somebody else is about to wait for the [`poll_handle`](Self::poll_handle).
+    fn prepare(&mut self) {}
+
     /// Whether only the thread of the first [`poll`](Self::poll) may flush and poll.
     fn is_thread_bound(&self) -> bool {
         false

@@ -36,6 +36,8 @@ pub(crate) struct Features {
     pub(crate) multishot_accept: bool,
     /// Successful cancellations say nothing; Linux 5.17.
     pub(crate) silent_success: bool,
+    /// What is complete can be left until a thread enters its ring for it; Linux 6.1.
+    pub(crate) deferred_work: bool,
 }
 
 /// Makes a ring as the loops will have it, and looks at it.
@@ -81,6 +83,7 @@ fn examine(ring: &IoUring, settings: &Settings) -> Result<Features, Error> {
         multishot_poll: probe.is_supported(opcode::MkDirAt::CODE),
         multishot_accept: probe.is_supported(opcode::Socket::CODE),
         silent_success: params.is_feature_skip_cqe_on_success(),
+        deferred_work: probe.is_supported(opcode::SendMsgZc::CODE),
     })
 }
 

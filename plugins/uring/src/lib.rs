@@ -1,13 +1,15 @@
 //! The policy `uring`: the default policy, with loops on io_uring. The child watcher `uring`: exits as operations.
 //!
-//! The loop is base-loop around a ring (`ring.rs`): operations go to the kernel, readers, writers and streams are polls in
-//! the ring. The watcher is the policy's own unless another one is set; it works on other loops that have the operation too.
+//! The loop is base-loop around a ring (`ring.rs`): operations go to the kernel, readers, writers and streams are polls, mostly
+//! in a second ring (`polls.rs`). The watcher is the policy's own unless another one is set; it works on other loops that have
+//! the operation too.
 
 #![deny(unsafe_code)]
 
 mod availability;
 mod child_watcher;
 mod entry;
+mod polls;
 mod ring;
 mod settings;
 #[allow(unsafe_code, reason = "the door to the operating system")]
@@ -69,7 +71,7 @@ export_plugin! {
             options: {
                 "entries": "how many submissions the ring holds, 1 to 32768 (default 256)",
                 "sqpoll": "a kernel thread takes them, and sleeps after so many idle milliseconds (default off)",
-                "single-issuer": "yes: each loop stays in the thread of its first run, which is faster (default no)",
+                "single-issuer": "yes: each loop, operations too, stays in the thread of its first run: faster (default no)",
                 "wait": "how wait-process operations, and so its child watcher, wait: poll or waitid (default poll)",
             },
         },

@@ -13,7 +13,7 @@ use io_uring::{
     squeue::{Entry, Flags},
     types::Fd as RingFd,
 };
-use libc::{EAGAIN, EINTR};
+use libc::{EAGAIN, EEXIST, EINTR};
 use loophost_base_loop::{CLOSED, Completion, Key, Operation, Proactor, Wake};
 use loophost_plugin_api::{Fd, Interest, OpCode};
 use nix::{
@@ -25,8 +25,9 @@ use nix::{
 use crate::{
     availability::Features,
     entry::{self, UnderWay},
+    polls::Polls,
     settings::Settings,
-    sys::queues::Queues,
+    sys::queues::{Backlog, Queues},
 };
 
 /// In the user data of what has an entry in `under_way`; without it, it is a poll that points to nothing and needs nothing
@@ -36,16 +37,20 @@ const IN_TABLE: u64 = 1 << 62;
 const WAKE: u64 = 1 << 63;
 /// The user data of cancellations.
 const CANCELLATION: u64 = WAKE | 1;
+/// The user data of the poll of the ring of operations.
+const OPERATIONS: u64 = WAKE | 2;
 
-/// A ring, and the operations that are in it.
+/// A ring, and the operations that are in it; and where the kernel has what that needs, one for the polls.
 pub(crate) struct Ring {
+    /// For any thread, unless everything shall stay in one.
     queues: Queues,
     under_way: HashMap<Key, Box<UnderWay>>,
+    /// Until a second thread runs the loop, or somebody else waits for it: then polls are operations as others are.
+    polls: Option<Polls>,
+    /// Polls that have ended with their ring, to be told.
+    ended: Vec<Completion>,
     features: Features,
     waitid: bool,
-    /// Whether the ring belongs to the thread that enables it, and whether that was done.
-    is_single_issuer: bool,
-    is_enabled: bool,
     waker: Arc<Waker>,
     waker_is_polled: bool,
 }
@@ -69,47 +74,83 @@ impl Wake for Waker {
 impl Ring {
     pub(crate) fn new(settings: &Settings, features: Features) -> io::Result<Self> {
         let eventfd = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        let has_polls = features.deferred_work && settings.sqpoll.is_none() && !settings.single_issuer;
         Ok(Self {
             queues: Queues::new(settings.build()?),
             under_way: HashMap::new(),
+            polls: has_polls.then(|| Polls::new(settings)).transpose()?,
+            ended: Vec::new(),
             features,
             waitid: settings.waitid,
-            is_single_issuer: settings.single_issuer,
-            is_enabled: !settings.single_issuer,
             waker: Arc::new(Waker(eventfd)),
             waker_is_polled: false,
         })
     }
 
-    fn push(&mut self, entry: Entry) {
-        push(&mut self.queues, entry, self.is_enabled);
+    /// The ring that the loop waits for.
+    fn waited_for(&mut self) -> &mut Queues {
+        self.polls.as_mut().map_or(&mut self.queues, |polls| &mut polls.queues)
     }
 
     /// Before the kernel is entered to wait.
-    fn prepare(&mut self) -> io::Result<()> {
-        if !self.is_enabled {
-            self.queues.ring().submitter().register_enable_rings()?;
-            self.is_enabled = true;
-        }
+    fn listen(&mut self) -> io::Result<()> {
+        self.waited_for().enable()?;
         if !self.waker_is_polled {
             let fd = RingFd(self.waker.0.as_fd().as_raw_fd());
             let poll = entry::poll(fd, Interest::READ, self.features.multishot_poll);
-            self.push(poll.user_data(WAKE));
+            push(self.waited_for(), poll.user_data(WAKE), true);
             self.waker_is_polled = true;
+        }
+        if let Some(polls) = self.polls.as_mut().filter(|polls| !polls.hears_operations) {
+            // Once: in its own completions the kernel would not let it go on.
+            let poll = entry::poll(RingFd(self.queues.raw_fd()), Interest::READ, false);
+            push(&mut polls.queues, poll.user_data(OPERATIONS), true);
+            polls.hears_operations = true;
         }
         Ok(())
     }
 
+    fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let Some(polls) = &mut self.polls else { return self.queues.enter(timeout) };
+        self.queues.enter(Some(Duration::ZERO))?;
+        let timeout = if self.queues.has_completions() { Some(Duration::ZERO) } else { timeout };
+        let entered = polls.queues.enter(timeout);
+        self.unless_moved(entered)
+    }
+
+    /// Leaves the polls' ring if it is another thread's.
+    fn unless_moved(&mut self, entered: io::Result<()>) -> io::Result<()> {
+        match entered {
+            Err(error) if error.raw_os_error() == Some(EEXIST) && self.polls.is_some() => {
+                self.leave_polls();
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Goes on with the ring for any thread. The other one's polls end with it, and are begun anew by whoever is told so.
+    fn leave_polls(&mut self) {
+        let Some(polls) = self.polls.take() else { return };
+        self.ended.extend(polls.under_way.into_iter().map(Completion::cancelled));
+        self.waker_is_polled = false;
+    }
+
     /// Takes what is complete; true if the waker was used.
     fn take_completions(&mut self, completions: &mut Vec<Completion>) -> bool {
+        completions.append(&mut self.ended);
         let mut woken = false;
-        let Self { queues, under_way, features, waitid, .. } = self;
+        let Self { queues, under_way, polls, features, waitid, .. } = self;
         let mut waker_is_polled = self.waker_is_polled;
-        queues.take_completions(|queues, completion| {
+        let mut hears_operations = true;
+        let (poll_queues, mut polls_under_way) =
+            polls.as_mut().map(|polls| (&mut polls.queues, &mut polls.under_way)).unzip();
+        let mut each = |backlog: &mut Backlog, completion: cqueue::Entry| {
             let (data, result) = (completion.user_data(), completion.result());
             let more = cqueue::more(completion.flags());
             match data {
                 CANCELLATION => {}
+                OPERATIONS => hears_operations = false,
                 WAKE => {
                     // Also if it was cancelled: when the thread that began the poll has ended, that is how its first event is
                     // told.
@@ -118,6 +159,9 @@ impl Ring {
                 }
                 _ if data & IN_TABLE == 0 => {
                     let key = Key(data);
+                    if let Some(under_way) = polls_under_way.as_mut().filter(|_| !more) {
+                        under_way.remove(&key);
+                    }
                     let result = entry::poll_result(result, asked_of_poll(key));
                     completions.push(Completion { key, result, aux: 0, more });
                 }
@@ -130,13 +174,20 @@ impl Ring {
                         Next::End => drop(under_way.remove(&key)),
                         Next::Again => {
                             let entry = operation.entry(*features, *waitid);
-                            push_for_later(queues, entry.user_data(data));
+                            push_for_later(backlog, entry.user_data(data));
                         }
-                        Next::Poll => push_for_later(queues, operation.poll_entry().user_data(data)),
+                        Next::Poll => push_for_later(backlog, operation.poll_entry().user_data(data)),
                     }
                 }
             }
-        });
+        };
+        if let Some(poll_queues) = poll_queues {
+            poll_queues.take_completions(&mut each);
+        }
+        queues.take_completions(&mut each);
+        if let Some(polls) = polls.as_mut().filter(|_| !hears_operations) {
+            polls.hears_operations = false;
+        }
         if self.waker_is_polled && !waker_is_polled {
             // Begun anew it would tell of the same wake again.
             let _ = read(self.waker.0.as_fd(), &mut [0; 8]);
@@ -160,9 +211,9 @@ fn push(queues: &mut Queues, entry: Entry, may_enter: bool) {
 
 /// While completions are taken: an entry that goes on with its operation.
 #[allow(unsafe_code, reason = "the promise of the entries' memory")]
-fn push_for_later(queues: &mut Queues, entry: Entry) {
+fn push_for_later(backlog: &mut Backlog, entry: Entry) {
     // SAFETY: as for `push`.
-    unsafe { queues.push_for_later(entry) };
+    unsafe { backlog.push(entry) };
 }
 
 // SAFETY: a final completion is made of the kernel's last one for the operation, or of one that says that nothing
@@ -185,15 +236,20 @@ unsafe impl Proactor for Ring {
         if operation.code == OpCode::POLL && (key.is_of_watch() || !operation.is_multishot()) {
             let (fd, interest) = (RingFd(operation.raw_fd()), Interest(operation.arg32));
             let entry = entry::poll(fd, interest, operation.is_multishot()).user_data(key.0);
+            let polls = self.polls.as_mut().filter(|_| key.is_of_watch());
+            let queues = polls.map_or(&mut self.queues, |polls| {
+                polls.under_way.insert(key);
+                &mut polls.queues
+            });
             // With no room it waits for `enter`, which takes completions in between: polls that an overflow has ended would
             // end in the next one.
-            push(&mut self.queues, entry, false);
+            push(queues, entry, false);
             return Ok(());
         }
         let mut under_way = UnderWay::new(operation);
         let entry = under_way.entry(self.features, self.waitid).user_data(key.0 | IN_TABLE);
         self.under_way.insert(key, under_way);
-        self.push(entry);
+        push(&mut self.queues, entry, true);
         Ok(())
     }
 
@@ -207,23 +263,21 @@ unsafe impl Proactor for Ring {
         if self.features.silent_success {
             entry = entry.flags(Flags::SKIP_SUCCESS);
         }
-        self.push(entry);
+        let polls = self.polls.as_mut().filter(|polls| polls.under_way.contains(&key));
+        push(polls.map_or(&mut self.queues, |polls| &mut polls.queues), entry, true);
         Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        // Before the first run nobody is the issuer.
-        if !self.is_enabled {
-            return Ok(());
-        }
-        self.queues.enter(Some(Duration::ZERO))?;
-        // What was cancelled lets go of its file in work that is left for the issuer.
-        if self.is_single_issuer { self.queues.enter(Some(Duration::ZERO)) } else { Ok(()) }
+        self.queues.flush()?;
+        let Some(polls) = &mut self.polls else { return Ok(()) };
+        let flushed = polls.queues.flush();
+        self.unless_moved(flushed)
     }
 
     fn poll(&mut self, timeout: Option<Duration>, completions: &mut Vec<Completion>) -> io::Result<bool> {
-        self.prepare()?;
-        let entered = self.queues.enter(timeout);
+        self.listen()?;
+        let entered = self.enter(timeout);
         let woken = self.take_completions(completions);
         if woken || !completions.is_empty() {
             return Ok(woken);
@@ -233,11 +287,15 @@ unsafe impl Proactor for Ring {
 
     fn poll_handle(&self) -> Option<Fd> {
         // What is left for the issuer to do does not make its ring readable (seen on Linux 6.18).
-        (!self.is_single_issuer).then(|| self.queues.ring().as_raw_fd().into())
+        (!self.queues.is_single_issuer()).then(|| self.queues.raw_fd().into())
+    }
+
+    fn prepare(&mut self) {
+        self.leave_polls();
     }
 
     fn is_thread_bound(&self) -> bool {
-        self.is_single_issuer
+        self.queues.is_single_issuer()
     }
 }
 
@@ -301,5 +359,41 @@ impl Drop for Ring {
     fn drop(&mut self) {
         // What did not end by now the kernel may still write to.
         mem::take(&mut self.under_way).into_values().for_each(mem::forget);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use loophost_plugin_api::Options;
+
+    use super::*;
+    use crate::availability;
+
+    /// The default one; `None` where io_uring is not available.
+    fn ring() -> Option<(Ring, Features)> {
+        let settings = Settings::new(&Options::new()).unwrap();
+        let features = availability::try_out(&settings).ok()?;
+        Some((Ring::new(&settings, features).unwrap(), features))
+    }
+
+    /// Enters the kernel, which tells whose ring it is.
+    fn wait(ring: &mut Ring) {
+        ring.poll(Some(Duration::from_millis(1)), &mut Vec::new()).unwrap();
+    }
+
+    #[test]
+    fn polls_have_a_ring_of_their_own_until_a_second_thread_comes() {
+        let Some((mut ring, features)) = ring() else { return };
+        for _ in 0..3 {
+            wait(&mut ring);
+            assert_eq!(ring.polls.is_some(), features.deferred_work);
+        }
+        thread::scope(|scope| scope.spawn(|| wait(&mut ring)).join()).unwrap();
+        assert!(ring.polls.is_none());
+        let waker = ring.waker();
+        thread::spawn(move || waker.wake()).join().unwrap().unwrap();
+        assert!(ring.poll(None, &mut Vec::new()).unwrap(), "the waker is listened to in the other ring");
     }
 }

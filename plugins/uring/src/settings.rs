@@ -1,6 +1,6 @@
 //! What a ring is like: the options of the policy.
 
-use std::{fmt, num::NonZeroU32};
+use std::{fmt, io, num::NonZeroU32};
 
 use io_uring::{IoUring, squeue};
 use loophost_plugin_api::{Error, Options};
@@ -56,16 +56,13 @@ impl Settings {
     }
 
     /// The ring of these settings.
-    pub(crate) fn build(&self) -> std::io::Result<IoUring> {
-        let mut builder: io_uring::Builder<squeue::Entry> = IoUring::builder();
-        builder.setup_cqsize(self.entries * 4).setup_clamp();
+    pub(crate) fn build(&self) -> io::Result<IoUring> {
+        let mut builder = self.builder();
         if let Some(idle) = self.sqpoll {
             return builder.setup_sqpoll(idle.get()).build(self.entries);
         }
         if self.single_issuer {
-            // Disabled: whoever enables it is the issuer.
-            builder.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag().setup_r_disabled();
-            return builder.build(self.entries);
+            return self.build_for_one_thread();
         }
         // Without interrupting this thread for each completion; Linux 5.19.
         let plain = builder.clone();
@@ -73,6 +70,20 @@ impl Settings {
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => plain.build(self.entries),
             result => result,
         }
+    }
+
+    /// One that belongs to the thread that enables it, which is told of what is complete when it enters the kernel for that,
+    /// and not at the end of any other system call. Linux 6.1.
+    pub(crate) fn build_for_one_thread(&self) -> io::Result<IoUring> {
+        let mut builder = self.builder();
+        builder.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag().setup_r_disabled();
+        builder.build(self.entries)
+    }
+
+    fn builder(&self) -> io_uring::Builder<squeue::Entry> {
+        let mut builder = IoUring::builder();
+        builder.setup_cqsize(self.entries * 4).setup_clamp();
+        builder
     }
 }
 

@@ -1,9 +1,14 @@
 //! Other threads: waking the loop, and the thread rule.
 
-use std::{sync::mpsc, thread, time::Duration};
+use std::{
+    io::{Read, Write},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
 
 use loophost_plugin_api::{
-    Callback, Capabilities, Error, ErrorCode, HandleId, LoopHandle, RepeatCallback, Stat,
+    Callback, Capabilities, Error, ErrorCode, HandleId, Interest, LoopHandle, RepeatCallback, Stat,
 };
 
 use super::{LoopBench, fd, pair};
@@ -44,6 +49,11 @@ pub(super) const CASES: &[Case] = &[
         "loop/idle-in-any-thread",
         "an idle loop may be used by another thread",
         idle_in_any_thread,
+    ),
+    Case::event_loop(
+        "loop/watched-in-any-thread",
+        "descriptors that are watched are told of to whichever thread runs the loop",
+        watched_in_any_thread,
     ),
     Case::event_loop(
         "loop/bound-to-its-thread",
@@ -214,6 +224,37 @@ fn idle_in_any_thread(bench: &LoopBench<'_>) -> Verdict {
     .join()
     .map_err(|_| failed("the other thread panicked"))??;
     record.expect(["called"])?;
+    Ok(Passed)
+}
+
+fn watched_in_any_thread(bench: &LoopBench<'_>) -> Verdict {
+    const ROUNDS: usize = 4;
+    let (event_loop, read, streamed) = (bench.event_loop()?, Record::default(), Record::default());
+    event_loop.requires_readiness()?;
+    if event_loop.capabilities() & Capabilities::THREAD_BOUND != 0 {
+        return Err(skipped("the loop is bound to the thread of its first run"));
+    }
+    let ((mut reader, mut to_reader), (mut stream, mut to_stream)) = (pair()?, pair()?);
+    event_loop.add_reader(fd(&reader), read.repeat("reader"))?;
+    let id = event_loop.watch_io(fd(&stream), Interest::READ, streamed.repeat("stream"))?;
+    event_loop.turn()?;
+    for round in 0..ROUNDS {
+        // What comes while nobody runs the loop is not lost either.
+        to_reader.write_all(b"x")?;
+        to_stream.write_all(b"x")?;
+        let heard =
+            || event_loop.turns_until("both descriptors", || !read.is_empty() && !streamed.is_empty());
+        if round % 2 == 0 {
+            let there = thread::scope(|scope| scope.spawn(heard).join());
+            there.map_err(|_| failed("the other thread panicked"))??;
+        } else {
+            heard()?;
+        }
+        equal("bytes of the reader", reader.read(&mut [0; 8])?, 1)?;
+        equal("bytes of the stream", stream.read(&mut [0; 8])?, 1)?;
+        drop((read.take(), streamed.take()));
+        event_loop.rearm_io(id, Interest::READ)?;
+    }
     Ok(Passed)
 }
 

@@ -1,6 +1,11 @@
 //! The two queues of a ring.
 
-use std::{collections::VecDeque, io, time::Duration};
+use std::{
+    collections::VecDeque,
+    io,
+    os::fd::{AsRawFd, RawFd},
+    time::Duration,
+};
 
 use io_uring::{
     IoUring, cqueue,
@@ -18,46 +23,85 @@ const GET_EVENTS: u32 = 1;
 /// of them are taken out first.
 pub(crate) struct Queues {
     ring: IoUring,
-    backlog: VecDeque<Entry>,
+    backlog: Backlog,
     taken: VecDeque<cqueue::Entry>,
+    /// Until a thread has made the ring its own.
+    is_disabled: bool,
+}
+
+/// Entries for the next [`enter`](Queues::enter).
+#[derive(Default)]
+pub(crate) struct Backlog(VecDeque<Entry>);
+
+impl Backlog {
+    /// Queues an entry for later, and not before.
+    ///
+    /// # Safety
+    /// As for [`Queues::push`].
+    pub(crate) unsafe fn push(&mut self, entry: Entry) {
+        self.0.push_back(entry);
+    }
 }
 
 impl Queues {
+    /// Of a ring that belongs to one thread, which is disabled, or of one for any.
     pub(crate) fn new(ring: IoUring) -> Self {
-        Self { ring, backlog: VecDeque::new(), taken: VecDeque::new() }
+        let is_disabled = ring.params().is_setup_single_issuer();
+        Self { ring, backlog: Backlog::default(), taken: VecDeque::new(), is_disabled }
     }
 
-    pub(crate) fn ring(&self) -> &IoUring {
-        &self.ring
+    pub(crate) fn raw_fd(&self) -> RawFd {
+        self.ring.as_raw_fd()
     }
 
-    /// Queues an entry. If there is no room, and the kernel cannot be entered yet, it waits in the backlog.
+    /// Whether the ring belongs to one thread.
+    pub(crate) fn is_single_issuer(&self) -> bool {
+        self.ring.params().is_setup_single_issuer()
+    }
+
+    /// Makes the ring this thread's, if it is to belong to one and does not yet.
+    pub(crate) fn enable(&mut self) -> io::Result<()> {
+        if self.is_disabled {
+            self.ring.submitter().register_enable_rings()?;
+            self.is_disabled = false;
+        }
+        Ok(())
+    }
+
+    /// Whether there are completions to be taken.
+    pub(crate) fn has_completions(&mut self) -> bool {
+        !self.taken.is_empty() || !self.ring.completion().is_empty()
+    }
+
+    /// Queues an entry. If there is no room, and the kernel cannot or shall not be entered yet, it waits in the backlog.
     ///
     /// # Safety
     /// All that the entry points to stays where it is until its last completion.
     pub(crate) unsafe fn push(&mut self, entry: Entry, may_enter: bool) {
-        if self.backlog.is_empty() {
+        if self.backlog.0.is_empty() {
             // SAFETY: the caller's promise.
             if unsafe { self.ring.submission().push(&entry) }.is_ok() {
                 return;
             }
             // Full: given to the kernel, the queue is empty, unless the completion queue is full too.
-            if may_enter && self.ring.submit().is_ok() {
+            if may_enter && !self.is_disabled && self.ring.submit().is_ok() {
                 // SAFETY: the caller's promise.
                 if unsafe { self.ring.submission().push(&entry) }.is_ok() {
                     return;
                 }
             }
         }
-        self.backlog.push_back(entry);
+        self.backlog.0.push_back(entry);
     }
 
-    /// Queues an entry for the next [`enter`](Self::enter), and not before.
-    ///
-    /// # Safety
-    /// As for [`push`](Self::push).
-    pub(crate) unsafe fn push_for_later(&mut self, entry: Entry) {
-        self.backlog.push_back(entry);
+    /// Gives the kernel all that is queued and does not wait. A ring that belongs to no thread yet is left as it is.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        if self.is_disabled {
+            return Ok(());
+        }
+        self.enter(Some(Duration::ZERO))?;
+        // What was cancelled lets go of its file in work that is left for the issuer.
+        if self.is_single_issuer() { self.enter(Some(Duration::ZERO)) } else { Ok(()) }
     }
 
     /// Gives the kernel all that is queued, and waits for a completion if none is there; `None` waits without a limit.
@@ -68,14 +112,12 @@ impl Queues {
         loop {
             self.take_overflow()?;
             self.take_backlog();
-            let waits = timeout != Some(Duration::ZERO)
-                && self.backlog.is_empty()
-                && self.taken.is_empty()
-                && self.ring.completion().is_empty();
+            let waits =
+                timeout != Some(Duration::ZERO) && self.backlog.0.is_empty() && !self.has_completions();
             let entered = self.enter_once(if waits { timeout } else { Some(Duration::ZERO) });
             match entered.map_err(|error| (error.raw_os_error(), error)) {
                 // Entries are left, and the kernel has taken what was before them: they shall not find a full queue.
-                Ok(()) if !self.backlog.is_empty() => self.taken.extend(self.ring.completion()),
+                Ok(()) if !self.backlog.0.is_empty() => self.taken.extend(self.ring.completion()),
                 // No more is taken before completions were: they are, after this.
                 Ok(()) | Err((Some(libc::ETIME | libc::EBUSY), _)) => return Ok(()),
                 // Short of memory: perhaps completions give some back.
@@ -88,11 +130,10 @@ impl Queues {
         }
     }
 
-    /// All completions that are there.
-    pub(crate) fn take_completions(&mut self, mut each: impl FnMut(&mut Self, cqueue::Entry)) {
-        while let Some(completion) = { self.taken.pop_front().or_else(|| self.ring.completion().next()) } {
-            each(self, completion);
-        }
+    /// All completions that are there; what goes on with an operation may wait in the backlog.
+    pub(crate) fn take_completions(&mut self, mut each: impl FnMut(&mut Backlog, cqueue::Entry)) {
+        let Self { ring, backlog, taken, .. } = self;
+        taken.drain(..).chain(ring.completion()).for_each(|completion| each(backlog, completion));
     }
 
     /// Takes out the completions that the kernel keeps because the queue is full, and what is before them.
@@ -107,12 +148,12 @@ impl Queues {
 
     fn take_backlog(&mut self) {
         let mut submission = self.ring.submission();
-        while let Some(entry) = self.backlog.front() {
+        while let Some(entry) = self.backlog.0.front() {
             // SAFETY: whoever pushed it has promised for it.
             if unsafe { submission.push(entry) }.is_err() {
                 return;
             }
-            self.backlog.pop_front();
+            self.backlog.0.pop_front();
         }
     }
 
