@@ -24,14 +24,16 @@ impl Interest {
     ///
     /// # Errors
     /// `NotSupported` if there are any.
+    #[inline]
     pub fn check_known(self) -> Result<(), Error> {
-        let unknown = self.difference(Self::BOTH);
-        if unknown.is_empty() {
-            return Ok(());
-        }
+        if Self::BOTH.contains(self) { Ok(()) } else { Err(self.unknown()) }
+    }
+
+    #[cold]
+    fn unknown(self) -> Error {
         let message =
             format!("interest {:#x} has unknown bits: this loop knows READ (1) and WRITE (2)", self.0);
-        Err(Error::new(ErrorCode::NOT_SUPPORTED, message))
+        Error::new(ErrorCode::NOT_SUPPORTED, message)
     }
 
     /// Whether every direction of `other` is in the set.

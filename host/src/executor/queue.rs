@@ -5,32 +5,58 @@
 //! it is closed, drops the callback and with it the task.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
+    collections::VecDeque,
     mem,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    task::Waker,
+    sync::Arc,
 };
 
 use async_task::Runnable;
 
-use super::Membership;
+use super::{Executor, Membership};
 use crate::{Callback, Error, LoopHandle, running, task::caught::drop_payload};
 
 /// The tasks that were woken in the loop's thread and wait for their turn, for the time of a run.
-#[derive(Default)]
 pub(crate) struct Queue {
-    woken: RefCell<Vec<Runnable<Membership>>>,
-    /// Whether somebody will call [`take_turns`].
+    event_loop: LoopHandle,
+    /// All tasks of the loop, once there are any.
+    executor: OnceCell<Arc<Executor>>,
+    woken: RefCell<VecDeque<Runnable<Membership>>>,
+    /// Whether somebody will call [`take_turns`](Self::take_turns).
     is_due: Cell<bool>,
-    /// The empty one that takes the place of `woken` while those have their turn.
-    spare: Cell<Vec<Runnable<Membership>>>,
 }
 
 impl Queue {
+    pub(crate) fn new(event_loop: LoopHandle) -> Self {
+        Self { event_loop, executor: OnceCell::new(), woken: RefCell::default(), is_due: Cell::new(false) }
+    }
+
+    #[inline]
+    pub(crate) fn executor(&self) -> &Arc<Executor> {
+        self.executor.get_or_init(|| Executor::of(&self.event_loop))
+    }
+
     /// Has the tasks that are left called by the loop when it runs again.
-    pub(crate) fn leave_to(&self, event_loop: &LoopHandle) {
+    pub(crate) fn leave_to_loop(&self) {
         for runnable in self.woken.take() {
-            call_from_elsewhere(event_loop, turn(runnable));
+            call_from_elsewhere(&self.event_loop, turn(runnable));
+        }
+    }
+
+    /// Gives each task that waits now its turn; those that are woken meanwhile have another one.
+    fn take_turns(&self) {
+        self.is_due.set(false);
+        let waiting = self.woken.borrow().len();
+        for _ in 0..waiting {
+            let Some(runnable) = self.woken.borrow_mut().pop_front() else { break };
+            // Whatever is wrong with it (a waker, or who subscribes to the log), the others have their turn.
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| take_turn(runnable))) {
+                drop_payload(payload);
+            }
+        }
+        if let Some(executor) = self.executor.get() {
+            executor.wake_aborted();
         }
     }
 }
@@ -38,12 +64,11 @@ impl Queue {
 /// Gives a task that was woken a turn.
 pub(super) fn schedule(runnable: Runnable<Membership>) {
     let mut woken = Some(runnable);
-    let ask = running::with_queue(|event_loop, queue| {
-        let here =
-            woken.as_ref().is_some_and(|runnable| runnable.metadata().executor.event_loop.same(event_loop));
-        let runnable = woken.take_if(|_| here)?;
-        queue.woken.borrow_mut().push(runnable);
-        (!queue.is_due.replace(true)).then(|| event_loop.clone())
+    let ask = running::with_queue(|queue| {
+        let runnable =
+            woken.take_if(|runnable| runnable.metadata().executor.event_loop.same(&queue.event_loop))?;
+        queue.woken.borrow_mut().push_back(runnable);
+        (!queue.is_due.replace(true)).then(|| queue.event_loop.clone())
     });
     if let Some(event_loop) = ask.flatten() {
         ask_for_turns(&event_loop);
@@ -57,46 +82,33 @@ pub(super) fn schedule(runnable: Runnable<Membership>) {
 #[cold]
 fn ask_for_turns(event_loop: &LoopHandle) {
     let turns = Callback::new(|_| {
-        take_turns();
+        if let Some(queue) = running::queue() {
+            queue.take_turns();
+        }
         Ok(())
     });
     if !call_here(event_loop, turns) {
         // Refused, it is asked again by whoever is woken next.
-        running::with_queue(|_, queue| queue.is_due.set(false));
+        running::with_queue(|queue| queue.is_due.set(false));
     }
-}
-
-/// Gives each task that waits now its turn; those that are woken meanwhile have another one.
-fn take_turns() {
-    let waiting = running::with_queue(|_, queue| {
-        queue.is_due.set(false);
-        queue.woken.replace(queue.spare.take())
-    });
-    let Some(mut waiting) = waiting else { return };
-    for runnable in waiting.drain(..) {
-        // Whatever is wrong with it (a waker, or who subscribes to the log), the others have their turn.
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| take_turn(runnable))) {
-            drop_payload(payload);
-        }
-    }
-    running::with_queue(|_, queue| queue.spare.set(waiting));
-    running::with_executor(|executor| executor.wake_aborted());
 }
 
 /// Wakes from a callback of the loop, and gives those of its tasks their turn before that callback ends: no further turn
 /// of the loop stands between what has happened and who waits for it.
-pub(crate) fn wake_with_turn(wakers: impl IntoIterator<Item = Waker>) {
-    let was_due = running::with_queue(|_, queue| queue.is_due.replace(true)).unwrap_or(true);
+pub(crate) fn wake_with_turn(wake: impl FnOnce()) {
+    let Some(queue) = running::queue() else { return wake() };
+    let was_due = queue.is_due.replace(true);
     // A waker may be anybody's; whatever it does, those that were woken have their turn.
-    let woken = catch_unwind(AssertUnwindSafe(|| wakers.into_iter().for_each(Waker::wake)));
+    let woken = catch_unwind(AssertUnwindSafe(wake));
     if !was_due {
-        take_turns();
+        queue.take_turns();
     }
     if let Err(payload) = woken {
         resume_unwind(payload);
     }
 }
 
+#[inline]
 fn take_turn(runnable: Runnable<Membership>) {
     if !runnable.metadata().is_at_home() {
         leak(runnable);

@@ -63,6 +63,14 @@ struct Waiters {
     others: Vec<Waker>,
 }
 
+/// Who has waited, to be woken with no lock held.
+#[derive(Default)]
+struct Taken {
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+    others: Vec<Waker>,
+}
+
 impl Source {
     /// The descriptor must not block, and stay open until [`unwatch`](Self::unwatch).
     pub(super) fn new(fd: RawFd) -> Arc<Self> {
@@ -78,27 +86,35 @@ impl Source {
     /// Has the waker woken when the descriptor is ready in that direction. Called after a call would have blocked, for
     /// who asks too early may be told nothing.
     pub(super) fn wake_when_ready(self: &Arc<Self>, direction: Interest, waker: &Waker) -> io::Result<()> {
-        let (event_loop, id, number) = {
+        let waits = running::with_loop(|event_loop| self.wait_on(event_loop, direction, waker));
+        Ok(waits.flatten().unwrap_or_else(|| self.watch(direction, waker))?)
+    }
+
+    /// Waits on the loop that runs here; `None` if it does not watch the descriptor yet.
+    fn wait_on(
+        &self,
+        event_loop: &LoopHandle,
+        direction: Interest,
+        waker: &Waker,
+    ) -> Option<Result<(), Error>> {
+        let (id, number) = {
             let mut state = lock(&self.state);
-            let is_here = |registration: &&mut Registration| running::is_running(&registration.event_loop);
-            let Some(registration) = state.registrations.iter_mut().find(is_here) else {
-                drop(state);
-                return Ok(self.watch(direction, waker)?);
-            };
+            let is_here = |registration: &&mut Registration| registration.event_loop.same(event_loop);
+            let registration = state.registrations.iter_mut().find(is_here)?;
             registration.waiters(direction).add(waker);
             let id = registration.id.filter(|_| !registration.armed.contains(direction));
-            let Some(id) = id else { return Ok(()) };
+            let Some(id) = id else { return Some(Ok(())) };
             registration.armed = registration.armed.union(direction);
-            (registration.event_loop.clone(), id, registration.number)
+            (id, registration.number)
         };
         // With no lock held: the loop is somebody else's code.
-        event_loop.rearm_io(id, direction).inspect_err(|_| {
+        let rearmed = event_loop.rearm_io(id, direction).inspect_err(|_| {
             if let Some(registration) = lock(&self.state).numbered(number) {
                 registration.armed = registration.armed.difference(direction);
                 registration.waiters(direction).remove(waker);
             }
-        })?;
-        Ok(())
+        });
+        Some(rearmed)
     }
 
     /// Begins to watch on the loop that runs here.
@@ -179,7 +195,7 @@ impl Source {
         };
         // With no lock held: wakers are anybody's.
         if let Some(mut registration) = registration {
-            registration.take_waiters(Interest::BOTH).for_each(Waker::wake);
+            registration.take_waiters(Interest::BOTH).wake();
         }
     }
 
@@ -227,21 +243,21 @@ struct Watcher {
 impl Watcher {
     fn on_ready(&self, event: &Event) {
         let ready = Interest(event.result as u32);
-        let (wakers, another_stays) = {
+        let (waiters, another_stays) = {
             let mut state = lock(&self.source.state);
             let another_stays = state.another_stays(self.number);
             let Some(registration) = state.numbered(self.number) else { return };
             registration.armed = registration.armed.difference(ready);
-            let wakers = registration.take_waiters(ready);
+            let waiters = registration.take_waiters(ready);
             for direction in [Interest::READ, Interest::WRITE] {
                 if ready.contains(direction) {
                     let events = self.source.events_of(direction);
                     events.store(events.load(Acquire) + 1, Release);
                 }
             }
-            (wakers, another_stays)
+            (waiters, another_stays)
         };
-        executor::wake_with_turn(wakers);
+        executor::wake_with_turn(|| waiters.wake());
         if another_stays {
             self.source.leave_unused();
         }
@@ -292,16 +308,16 @@ impl Registration {
     }
 
     /// Takes those who wait for one of these directions.
-    fn take_waiters(&mut self, directions: Interest) -> impl Iterator<Item = Waker> + use<> {
-        let (mut firsts, mut others) = ([None, None], Vec::new());
-        for (direction, first) in [Interest::READ, Interest::WRITE].into_iter().zip(&mut firsts) {
-            if directions.contains(direction) {
-                let waiters = self.waiters(direction);
-                *first = waiters.first.take();
-                others.append(&mut waiters.others);
-            }
+    #[inline]
+    fn take_waiters(&mut self, directions: Interest) -> Taken {
+        let mut taken = Taken::default();
+        if directions.contains(Interest::READ) {
+            taken.reader = self.readers.take(&mut taken.others);
         }
-        firsts.into_iter().flatten().chain(others)
+        if directions.contains(Interest::WRITE) {
+            taken.writer = self.writers.take(&mut taken.others);
+        }
+        taken
     }
 
     /// Has the loop end it, and drops `io` when it has.
@@ -326,7 +342,30 @@ impl Registration {
     }
 }
 
+impl Taken {
+    #[inline]
+    fn wake(self) {
+        let Self { reader, writer, others } = self;
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+        others.into_iter().for_each(Waker::wake);
+    }
+}
+
 impl Waiters {
+    /// Takes the first one, and puts the others there.
+    #[inline]
+    fn take(&mut self, others: &mut Vec<Waker>) -> Option<Waker> {
+        if !self.others.is_empty() {
+            others.append(&mut self.others);
+        }
+        self.first.take()
+    }
+
     fn add(&mut self, waker: &Waker) {
         match &self.first {
             None => self.first = Some(waker.clone()),

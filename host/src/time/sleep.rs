@@ -89,7 +89,9 @@ impl Timer {
         let theirs = shared.clone();
         let callback = Callback::new(move |_| {
             theirs.is_due.store(true, Release);
-            executor::wake_with_turn(theirs.waker.take());
+            if let Some(waker) = theirs.waker.take() {
+                executor::wake_with_turn(|| waker.wake());
+            }
             Ok(())
         });
         match event_loop.call_later(left, callback) {

@@ -124,6 +124,7 @@ impl<B: Backend> BaseLoop<B> {
     /// For methods that use the state several times, or the backend: no other thread comes in between. What they
     /// drop for their caller they drop when the hold has ended and the backend knows of the change, because that is
     /// foreign code, which may change the same again.
+    #[inline]
     fn hold(&self) -> Result<Hold<'_, State<B>>, Error> {
         let hold = self.cell.hold()?;
         self.check_open()?;
@@ -131,19 +132,22 @@ impl<B: Backend> BaseLoop<B> {
         Ok(hold)
     }
 
+    #[inline]
     fn check_open(&self) -> Result<(), Error> {
         if self.inbox.is_closed() { Err(Error::loop_closed()) } else { Ok(()) }
     }
 
     /// Refuses what would reach the parent's backend from a forked child.
+    #[inline]
     fn check_process(&self) -> Result<(), Error> {
-        if host::process_number() == self.born_in {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorCode::FORKED,
-            format!("{} belongs to the parent of this forked process: make a new loop here", self.name),
-        ))
+        if host::process_number() == self.born_in { Ok(()) } else { Err(self.is_the_parents()) }
+    }
+
+    #[cold]
+    fn is_the_parents(&self) -> Error {
+        let message =
+            format!("{} belongs to the parent of this forked process: make a new loop here", self.name);
+        Error::new(ErrorCode::FORKED, message)
     }
 
     /// What both kinds of run begin with.

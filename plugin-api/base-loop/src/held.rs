@@ -55,6 +55,7 @@ impl Held {
     }
 
     /// Moves the callback out to be called; `None` if there is none, or it is running already.
+    #[inline]
     pub(crate) fn take(&mut self) -> Option<(RepeatCallback, u32)> {
         match std::mem::replace(&mut self.place, Place::Away) {
             Place::Here(callback) => Some((callback, self.number)),
@@ -66,6 +67,7 @@ impl Held {
     }
 
     /// Brings the callback back; returns it if it is no longer wanted.
+    #[inline]
     #[must_use]
     pub(crate) fn put_back(&mut self, callback: RepeatCallback, number: u32) -> Dropped {
         if self.number == number && matches!(self.place, Place::Away) {

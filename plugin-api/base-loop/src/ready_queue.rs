@@ -44,6 +44,7 @@ impl ReadyQueue {
     }
 
     /// Adds anything else; returns its position.
+    #[inline]
     pub(crate) fn push(&mut self, entry: Entry) -> u64 {
         let position = self.next_position();
         self.entries.push_back(entry);

@@ -195,7 +195,12 @@ impl<B: Backend> BaseLoop<B> {
     }
 
     /// Tells the backend about a change of the watches.
+    #[inline]
     pub(crate) fn apply(&self, change: Change) -> Result<(), Error> {
+        if change == Change::Nothing { Ok(()) } else { self.tell(change) }
+    }
+
+    fn tell(&self, change: Change) -> Result<(), Error> {
         let (fd, result) = match change {
             Change::Nothing => return Ok(()),
             Change::Register(fd, key, interest, trigger) => {

@@ -163,6 +163,7 @@ impl Watches {
     }
 
     /// Asks for the next event of a stream.
+    #[inline]
     pub(crate) fn rearm(
         &mut self,
         id: HandleId,
@@ -195,6 +196,7 @@ impl Watches {
     }
 
     /// Queues what is due for a ready descriptor.
+    #[inline]
     pub(crate) fn on_ready(&mut self, event: Ready, ready: &mut ReadyQueue) -> Change {
         let slot = Slot::from_bits(event.key.0);
         let trigger = self.stream_trigger;
@@ -230,6 +232,7 @@ impl Watches {
     }
 
     /// Takes out the callback of an entry to be called, with the number to bring it back and what its event says.
+    #[inline]
     pub(crate) fn take(&mut self, id: Id) -> Option<(RepeatCallback, u32, Interest)> {
         let watch = self.watch_at(id.slot())?;
         let bits = match &mut watch.user {
@@ -241,6 +244,7 @@ impl Watches {
     }
 
     /// Brings a callback back that was called.
+    #[inline]
     #[must_use]
     pub(crate) fn put_back(&mut self, id: Id, callback: RepeatCallback, number: u32) -> Dropped {
         match self.held(id.slot(), id.kind()) {
@@ -288,15 +292,18 @@ impl Watches {
         }
     }
 
+    #[inline]
     fn watch_at(&mut self, slot: Slot) -> Option<&mut Watch> {
         let place = self.places.get_mut(slot.index as usize).filter(|place| place.slot == slot)?;
         place.watch.as_mut()
     }
 
+    #[inline]
     fn held(&mut self, slot: Slot, kind: Kind) -> Option<&mut Held> {
         self.watch_at(slot)?.held(kind)
     }
 
+    #[inline]
     fn stream(&mut self, slot: Slot) -> Option<(Fd, &mut Stream)> {
         let watch = self.watch_at(slot)?;
         match &mut watch.user {
@@ -308,6 +315,7 @@ impl Watches {
 
 impl Stream {
     /// Queues an event for what is both armed and noticed.
+    #[inline]
     fn match_up(&mut self, slot: Slot, ready: &mut ReadyQueue) {
         let hit = self.armed.intersection(self.noticed);
         if hit.is_empty() {
@@ -322,6 +330,7 @@ impl Stream {
     }
 }
 
+#[inline]
 fn stream_slot(id: HandleId) -> Option<Slot> {
     let id = Id::from(id);
     (id.kind() == Kind::Stream).then(|| id.slot())
