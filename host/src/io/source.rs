@@ -13,6 +13,8 @@ use std::{
     task::Waker,
 };
 
+use smallvec::SmallVec;
+
 use crate::{
     Callback, Error, Event, HandleId, Interest, LoopHandle, RepeatCallback, executor, policy, process::lock,
     running, sys::fork_mark,
@@ -34,7 +36,7 @@ pub(super) struct Source {
 #[derive(Default)]
 struct State {
     /// One for each loop, and nearly always there is but one.
-    registrations: Vec<Registration>,
+    registrations: SmallVec<[Registration; 1]>,
     /// The number of the next one.
     next_number: u64,
 }
@@ -51,16 +53,10 @@ struct Registration {
     is_leaving: bool,
     /// What the loop has been asked for and has not told yet.
     armed: Interest,
-    readers: Waiters,
-    writers: Waiters,
-}
-
-/// Who waits for one direction.
-#[derive(Default)]
-struct Waiters {
-    /// Nearly always there is but one.
-    first: Option<Waker>,
-    others: Vec<Waker>,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+    /// Who waits beside these, and for what. Nearly always nobody.
+    others: Vec<(Interest, Waker)>,
 }
 
 /// Who has waited, to be woken with no lock held.
@@ -101,7 +97,7 @@ impl Source {
             let mut state = lock(&self.state);
             let is_here = |registration: &&mut Registration| registration.event_loop.same(event_loop);
             let registration = state.registrations.iter_mut().find(is_here)?;
-            registration.waiters(direction).add(waker);
+            registration.add(direction, waker);
             let id = registration.id.filter(|_| !registration.armed.contains(direction));
             let Some(id) = id else { return Some(Ok(())) };
             registration.armed = registration.armed.union(direction);
@@ -111,7 +107,7 @@ impl Source {
         let rearmed = event_loop.rearm_io(id, direction).inspect_err(|_| {
             if let Some(registration) = lock(&self.state).numbered(number) {
                 registration.armed = registration.armed.difference(direction);
-                registration.waiters(direction).remove(waker);
+                registration.remove(direction, waker);
             }
         });
         Some(rearmed)
@@ -131,10 +127,11 @@ impl Source {
                 id: None,
                 is_leaving: false,
                 armed: direction,
-                readers: Waiters::default(),
-                writers: Waiters::default(),
+                reader: None,
+                writer: None,
+                others: Vec::new(),
             };
-            registration.waiters(direction).add(waker);
+            registration.add(direction, waker);
             state.registrations.push(registration);
             number
         };
@@ -284,8 +281,28 @@ impl State {
 }
 
 impl Registration {
-    fn waiters(&mut self, direction: Interest) -> &mut Waiters {
-        if direction == Interest::READ { &mut self.readers } else { &mut self.writers }
+    fn first(&mut self, direction: Interest) -> &mut Option<Waker> {
+        if direction == Interest::READ { &mut self.reader } else { &mut self.writer }
+    }
+
+    fn add(&mut self, direction: Interest, waker: &Waker) {
+        match self.first(direction) {
+            first @ None => *first = Some(waker.clone()),
+            Some(first) if first.will_wake(waker) => {}
+            Some(_) => self.add_other(direction, waker),
+        }
+    }
+
+    #[cold]
+    fn add_other(&mut self, direction: Interest, waker: &Waker) {
+        if !self.others.iter().any(|other| other.0 == direction && other.1.will_wake(waker)) {
+            self.others.push((direction, waker.clone()));
+        }
+    }
+
+    fn remove(&mut self, direction: Interest, waker: &Waker) {
+        self.first(direction).take_if(|first| first.will_wake(waker));
+        self.others.retain(|other| other.0 != direction || !other.1.will_wake(waker));
     }
 
     /// In a forked child those of the parent are the parent's.
@@ -295,7 +312,7 @@ impl Registration {
 
     /// Whether nobody waits there. Who has given up counts as waiting until the next event.
     fn is_unused(&self) -> bool {
-        self.readers.is_empty() && self.writers.is_empty() && self.is_of_this_process()
+        self.reader.is_none() && self.writer.is_none() && self.others.is_empty() && self.is_of_this_process()
     }
 
     /// Its loop and its number, if that is to be asked to let go: another thread's once, for it may not turn for long.
@@ -312,10 +329,14 @@ impl Registration {
     fn take_waiters(&mut self, directions: Interest) -> Taken {
         let mut taken = Taken::default();
         if directions.contains(Interest::READ) {
-            taken.reader = self.readers.take(&mut taken.others);
+            taken.reader = self.reader.take();
         }
         if directions.contains(Interest::WRITE) {
-            taken.writer = self.writers.take(&mut taken.others);
+            taken.writer = self.writer.take();
+        }
+        if !self.others.is_empty() {
+            let their = self.others.extract_if(.., |other| directions.contains(other.0));
+            taken.others = their.map(|(_, waker)| waker).collect();
         }
         taken
     }
@@ -353,34 +374,5 @@ impl Taken {
             writer.wake();
         }
         others.into_iter().for_each(Waker::wake);
-    }
-}
-
-impl Waiters {
-    /// Takes the first one, and puts the others there.
-    #[inline]
-    fn take(&mut self, others: &mut Vec<Waker>) -> Option<Waker> {
-        if !self.others.is_empty() {
-            others.append(&mut self.others);
-        }
-        self.first.take()
-    }
-
-    fn add(&mut self, waker: &Waker) {
-        match &self.first {
-            None => self.first = Some(waker.clone()),
-            Some(first) if first.will_wake(waker) => {}
-            Some(_) if self.others.iter().any(|other| other.will_wake(waker)) => {}
-            Some(_) => self.others.push(waker.clone()),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.first.is_none() && self.others.is_empty()
-    }
-
-    fn remove(&mut self, waker: &Waker) {
-        self.first.take_if(|first| first.will_wake(waker));
-        self.others.retain(|other| !other.will_wake(waker));
     }
 }

@@ -124,36 +124,39 @@ impl<B: Backend> BaseLoop<B> {
     /// For methods that use the state several times, or the backend: no other thread comes in between. What they
     /// drop for their caller they drop when the hold has ended and the backend knows of the change, because that is
     /// foreign code, which may change the same again.
-    #[inline]
+    // Inlined, for each method begins with it, but for its errors.
+    #[inline(always)]
     fn hold(&self) -> Result<Hold<'_, State<B>>, Error> {
         let hold = self.cell.hold()?;
-        self.check_open()?;
-        self.check_process()?;
+        self.check_usable()?;
         Ok(hold)
     }
 
-    #[inline]
-    fn check_open(&self) -> Result<(), Error> {
-        if self.inbox.is_closed() { Err(Error::loop_closed()) } else { Ok(()) }
-    }
-
-    /// Refuses what would reach the parent's backend from a forked child.
-    #[inline]
-    fn check_process(&self) -> Result<(), Error> {
-        if host::process_number() == self.born_in { Ok(()) } else { Err(self.is_the_parents()) }
+    /// Refuses a closed loop, and in a forked child what would reach the parent's backend.
+    #[inline(always)]
+    fn check_usable(&self) -> Result<(), Error> {
+        let is_usable = !self.inbox.is_closed() && self.is_this_process();
+        if is_usable { Ok(()) } else { Err(self.why_unusable()) }
     }
 
     #[cold]
-    fn is_the_parents(&self) -> Error {
+    fn why_unusable(&self) -> Error {
+        if self.inbox.is_closed() {
+            return Error::loop_closed();
+        }
         let message =
             format!("{} belongs to the parent of this forked process: make a new loop here", self.name);
         Error::new(ErrorCode::FORKED, message)
     }
 
+    #[inline]
+    fn is_this_process(&self) -> bool {
+        host::process_number() == self.born_in
+    }
+
     /// What both kinds of run begin with.
     fn begin_run(&self, this: &LoopHandle) -> Result<(Running<'_, State<B>>, host::RunningLoop), Error> {
-        self.check_open()?;
-        self.check_process()?;
+        self.check_usable()?;
         let running = self.cell.run()?;
         Ok((running, host::enter_running(this)?))
     }
@@ -195,7 +198,7 @@ impl<B: Backend> BaseLoop<B> {
     /// Ends the operations of a closed loop: each is told its final event, unless the system may still be using its memory.
     fn end_operations(&self, backend: Option<Box<B>>, mut operations: Operations) {
         // The operations of a forked child's copy are its parent's, memory and all.
-        if self.check_process().is_err() {
+        if !self.is_this_process() {
             return;
         }
         let (keys, mut completions) = (operations.in_backend(), Vec::new());
@@ -252,7 +255,9 @@ impl<B: Backend> EventLoop for BaseLoop<B> {
     }
 
     fn stop(&self) -> Result<(), Error> {
-        self.check_open()?;
+        if self.inbox.is_closed() {
+            return Err(Error::loop_closed());
+        }
         self.inbox.request_stop();
         Ok(())
     }

@@ -166,6 +166,7 @@ impl Inbox {
         mem::take(&mut queue.entries)
     }
 
+    #[inline]
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(SeqCst)
     }
