@@ -98,6 +98,7 @@ impl<T: AsFd + Send + 'static> Async<T> {
         std::future::poll_fn(|cx| self.poll_with(Interest::WRITE, cx, &mut f)).await
     }
 
+    #[inline]
     pub(crate) fn poll_with<R>(
         &self,
         direction: Interest,
@@ -116,14 +117,17 @@ impl<T: AsFd + Send + 'static> Async<T> {
 
     /// Reads from a stream of which a read takes all there is, if it has room for it: after one that had room left no
     /// other one is tried before there is an event.
-    pub(crate) fn poll_read_all(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>
-    where
-        for<'r> &'r T: Read,
-    {
+    #[inline]
+    pub(crate) fn poll_read_all(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+        mut read: impl FnMut(&T, &mut [u8]) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
         let Some(events) = self.source.events_unless_empty() else {
             return self.poll_ready(Interest::READ, cx);
         };
-        let result = ready!(self.poll_with(Interest::READ, cx, |mut io| io.read(buffer)));
+        let result = ready!(self.poll_with(Interest::READ, cx, |io| read(io, buffer)));
         if matches!(result, Ok(read @ 1..) if read < buffer.len()) {
             self.source.set_empty(events);
         }

@@ -197,21 +197,25 @@ impl Source {
     }
 
     /// How often the descriptor was ready in that direction.
+    #[inline]
     pub(super) fn events(&self, direction: Interest) -> u64 {
         self.events_of(direction).load(Acquire)
     }
 
+    #[inline]
     fn events_of(&self, direction: Interest) -> &AtomicU64 {
         if direction == Interest::READ { &self.read_events } else { &self.write_events }
     }
 
     /// How often there was something to read; `None` if a read has taken all of it.
+    #[inline]
     pub(super) fn events_unless_empty(&self) -> Option<u64> {
         let events = self.events(Interest::READ);
         (events != self.emptied_at.load(Acquire)).then_some(events)
     }
 
     /// A read has taken all there was, after so many events: if there was another one meanwhile, there may be more.
+    #[inline]
     pub(super) fn set_empty(&self, events: u64) {
         self.emptied_at.store(events, Release);
     }

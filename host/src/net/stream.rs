@@ -1,5 +1,23 @@
 //! What TCP and Unix streams have in common.
 
+use std::{io, os::fd::AsFd};
+
+use rustix::net::{RecvFlags, SendFlags};
+
+// Not by the methods of std: the C library makes each call a point where its thread may be cancelled, which costs several
+// calls more once there is a second thread.
+
+#[inline]
+pub(super) fn receive(stream: &impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    let (_, received) = rustix::net::recv(stream, buffer, RecvFlags::empty())?;
+    Ok(received)
+}
+
+#[inline]
+pub(super) fn send(stream: &impl AsFd, buffer: &[u8]) -> io::Result<usize> {
+    Ok(rustix::net::send(stream, buffer, SendFlags::NOSIGNAL)?)
+}
+
 /// The traits of futures-io for a stream around an [`Async`](crate::io::Async), and for a shared reference to it.
 /// `short_read_empties`: whether a read that gets less than it has room for has taken all there was.
 macro_rules! stream_io {
@@ -9,15 +27,16 @@ macro_rules! stream_io {
     };
     (@impl $empties:literal, $($type:tt)+) => {
         impl futures_io::AsyncRead for $($type)+ {
+            #[inline]
             fn poll_read(
                 self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buffer: &mut [u8],
             ) -> Poll<io::Result<usize>> {
                 if $empties {
-                    return self.inner.poll_read_all(cx, buffer);
+                    return self.inner.poll_read_all(cx, buffer, super::stream::receive);
                 }
-                futures_io::AsyncRead::poll_read(Pin::new(&mut &self.inner), cx, buffer)
+                self.inner.poll_with($crate::Interest::READ, cx, |stream| super::stream::receive(stream, buffer))
             }
 
             fn poll_read_vectored(
@@ -31,12 +50,13 @@ macro_rules! stream_io {
 
         /// Closing ends the direction of writing: the other end reads an end-of-file.
         impl futures_io::AsyncWrite for $($type)+ {
+            #[inline]
             fn poll_write(
                 self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buffer: &[u8],
             ) -> Poll<io::Result<usize>> {
-                futures_io::AsyncWrite::poll_write(Pin::new(&mut &self.inner), cx, buffer)
+                self.inner.poll_with($crate::Interest::WRITE, cx, |stream| super::stream::send(stream, buffer))
             }
 
             fn poll_write_vectored(
