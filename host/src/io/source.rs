@@ -82,11 +82,15 @@ impl Source {
     /// Has the waker woken when the descriptor is ready in that direction. Called after a call would have blocked, for
     /// who asks too early may be told nothing.
     pub(super) fn wake_when_ready(self: &Arc<Self>, direction: Interest, waker: &Waker) -> io::Result<()> {
-        let waits = running::with_loop(|event_loop| self.wait_on(event_loop, direction, waker));
-        Ok(waits.flatten().unwrap_or_else(|| self.watch(direction, waker))?)
+        match running::with_loop(|event_loop| self.wait_on(event_loop, direction, waker)) {
+            Some(Some(Ok(()))) => Ok(()),
+            Some(Some(Err(error))) => Err(error.into()),
+            Some(None) | None => Ok(self.watch(direction, waker)?),
+        }
     }
 
     /// Waits on the loop that runs here; `None` if it does not watch the descriptor yet.
+    #[inline]
     fn wait_on(
         &self,
         event_loop: &LoopHandle,
@@ -104,12 +108,13 @@ impl Source {
             (id, registration.number)
         };
         // With no lock held: the loop is somebody else's code.
-        let rearmed = event_loop.rearm_io(id, direction).inspect_err(|_| {
-            if let Some(registration) = lock(&self.state).numbered(number) {
-                registration.armed = registration.armed.difference(direction);
-                registration.remove(direction, waker);
-            }
-        });
+        let rearmed = event_loop.rearm_io(id, direction);
+        if rearmed.is_err()
+            && let Some(registration) = lock(&self.state).numbered(number)
+        {
+            registration.armed = registration.armed.difference(direction);
+            registration.remove(direction, waker);
+        }
         Some(rearmed)
     }
 
@@ -246,7 +251,8 @@ impl Watcher {
         let ready = Interest(event.result as u32);
         let (waiters, another_stays) = {
             let mut state = lock(&self.source.state);
-            let another_stays = state.another_stays(self.number);
+            // Nearly always there is but one loop.
+            let another_stays = state.registrations.len() > 1 && state.another_stays(self.number);
             let Some(registration) = state.numbered(self.number) else { return };
             registration.armed = registration.armed.difference(ready);
             let waiters = registration.take_waiters(ready);
