@@ -3,13 +3,13 @@
 //! It lives in the host because each plugin file has thread-locals of its own. A forked child sees none: the
 //! loop that its thread ran belongs to the parent.
 
+#[cfg(feature = "async")]
+use std::{cell::OnceCell, rc::Rc, sync::Arc};
 use std::{
     cell::RefCell,
     mem,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
-#[cfg(feature = "async")]
-use std::{rc::Rc, sync::Arc};
 
 #[cfg(feature = "async")]
 use crate::executor::{Executor, Queue};
@@ -24,9 +24,12 @@ struct Running {
     event_loop: LoopHandle,
     /// The process that it runs in, as [`fork_mark::generation`] numbers them.
     generation: u64,
-    /// Its tasks that wait for their turn.
+    /// Its tasks, once there are any.
     #[cfg(feature = "async")]
-    queue: Rc<Queue>,
+    executor: OnceCell<Arc<Executor>>,
+    /// Those of them that wait for their turn, once one has done so.
+    #[cfg(feature = "async")]
+    queue: OnceCell<Rc<Queue>>,
 }
 
 impl Running {
@@ -35,11 +38,25 @@ impl Running {
         self.generation == fork_mark::generation()
     }
 
+    #[cfg(feature = "async")]
+    #[inline]
+    fn executor(&self) -> &Arc<Executor> {
+        self.executor.get_or_init(|| Executor::of(&self.event_loop))
+    }
+
+    #[cfg(feature = "async")]
+    #[inline]
+    fn queue(&self) -> &Rc<Queue> {
+        self.queue.get_or_init(|| Rc::new(Queue::new(self.event_loop.clone())))
+    }
+
     /// Ends it; a loop of the parent is never touched, not even by letting go of it.
     fn end(self) {
         if self.is_here() {
             #[cfg(feature = "async")]
-            self.queue.leave_to_loop();
+            if let Some(queue) = self.queue.get() {
+                queue.leave_to_loop();
+            }
         } else {
             mem::forget(self);
         }
@@ -78,7 +95,9 @@ pub(crate) fn enter(event_loop: &LoopHandle) -> Result<u64, Error> {
         event_loop: event_loop.clone(),
         generation: fork_mark::generation(),
         #[cfg(feature = "async")]
-        queue: Rc::new(Queue::new(event_loop.clone())),
+        executor: OnceCell::new(),
+        #[cfg(feature = "async")]
+        queue: OnceCell::new(),
     };
     let parents = SLOT.try_with(|slot| slot.0.replace(Some(running))).map_err(|_| thread_ends())?;
     if let Some(parents) = parents {
@@ -115,38 +134,31 @@ pub(crate) fn is_running(event_loop: &LoopHandle) -> bool {
     with(|running| running.event_loop.same(event_loop)).unwrap_or(false)
 }
 
-/// Calls `f` with the loop that runs in this thread. A run does not begin or end meanwhile.
-#[cfg(feature = "async")]
-#[inline(always)]
-pub(crate) fn with_loop<R>(f: impl FnOnce(&LoopHandle) -> R) -> Option<R> {
-    with(|running| f(&running.event_loop))
-}
-
 /// The tasks of the loop that runs in this thread.
 #[cfg(feature = "async")]
 pub(crate) fn executor() -> Option<Arc<Executor>> {
-    with(|running| running.queue.executor().clone())
+    with(|running| running.executor().clone())
 }
 
 /// Calls `f` with the tasks of the loop that runs in this thread.
 #[cfg(feature = "async")]
 #[inline(always)]
 pub(crate) fn with_executor<R>(f: impl FnOnce(&Arc<Executor>) -> R) -> Option<R> {
-    with(|running| f(running.queue.executor()))
+    with(|running| f(running.executor()))
 }
 
-/// Those tasks of the loop that runs in this thread that wait for their turn.
+/// The loop that runs in this thread and the queue of its tasks, to be kept while foreign code is called.
 #[cfg(feature = "async")]
 #[inline]
 pub(crate) fn queue() -> Option<Rc<Queue>> {
-    with(|running| running.queue.clone())
+    with(|running| running.queue().clone())
 }
 
-/// Calls `f` with what [`queue`] has. A run does not begin or end meanwhile.
+/// Calls `f` with that queue, for as long as a glance at it takes.
 #[cfg(feature = "async")]
 #[inline]
 pub(crate) fn with_queue<R>(f: impl FnOnce(&Queue) -> R) -> Option<R> {
-    with(|running| f(&running.queue))
+    with(|running| f(running.queue()))
 }
 
 #[inline(always)]

@@ -26,11 +26,11 @@ impl Interest {
     /// `NotSupported` if there are any.
     #[inline]
     pub fn check_known(self) -> Result<(), Error> {
-        if Self::BOTH.contains(self) { Ok(()) } else { Err(self.unknown()) }
+        if Self::BOTH.contains(self) { Ok(()) } else { Err(self.unknown_bits()) }
     }
 
     #[cold]
-    fn unknown(self) -> Error {
+    fn unknown_bits(self) -> Error {
         let message =
             format!("interest {:#x} has unknown bits: this loop knows READ (1) and WRITE (2)", self.0);
         Error::new(ErrorCode::NOT_SUPPORTED, message)

@@ -297,6 +297,55 @@ fn an_operation_that_one_thread_has_begun_is_ended_in_another() {
     event_loop.close().unwrap();
 }
 
+/// A turn that does not wait does not wait in another thread either, where the polls of the first one are begun anew.
+#[test]
+fn a_second_thread_takes_turns_and_ends_watches() {
+    if !io_uring_works() {
+        return;
+    }
+    let plugin = plugin::load(&cdylib("loophost-uring"), &trust()).unwrap();
+    let (done, is_done) = mpsc::channel();
+    let policy = policy(plugin, "poll");
+    thread::spawn(move || {
+        let event_loop = policy.new_event_loop().unwrap();
+        let heard = Arc::new(AtomicI64::new(0));
+        let watch = |near: &UnixStream| {
+            let heard = heard.clone();
+            let callback = RepeatCallback::new(move |_| {
+                heard.fetch_add(1, SeqCst);
+                Ok(())
+            });
+            event_loop.watch_io(near.as_raw_fd().into(), Interest::READ, callback).unwrap()
+        };
+        let pairs: Vec<_> = (0..3).map(|_| UnixStream::pair().unwrap()).collect();
+        let elsewhere = |f: &(dyn Fn() + Sync)| thread::scope(|scope| scope.spawn(f).join()).unwrap();
+        let (first, _second) = (watch(&pairs[0].0), watch(&pairs[1].0));
+        event_loop.run_once(Some(Duration::ZERO)).unwrap();
+        // The ring of this thread is left by that; what else was in it is not forgotten.
+        elsewhere(&|| assert!(event_loop.unwatch_io(first).unwrap()));
+        (&pairs[1].1).write_all(b"x").unwrap();
+        while heard.load(SeqCst) == 0 {
+            event_loop.run_once(None).unwrap();
+        }
+        event_loop.close().unwrap();
+
+        let event_loop = policy.new_event_loop().unwrap();
+        let nothing = || RepeatCallback::new(|_| Ok(()));
+        let watch = |near: &UnixStream| {
+            event_loop.watch_io(near.as_raw_fd().into(), Interest::READ, nothing()).unwrap()
+        };
+        watch(&pairs[0].0);
+        event_loop.run_once(Some(Duration::ZERO)).unwrap();
+        elsewhere(&|| {
+            watch(&pairs[2].0);
+            event_loop.run_once(Some(Duration::ZERO)).unwrap();
+        });
+        event_loop.close().unwrap();
+        done.send(()).unwrap();
+    });
+    is_done.recv_timeout(Duration::from_secs(60)).unwrap();
+}
+
 /// Also where the kernel leaves work for the issuer, who may not run the loop for long.
 #[test]
 fn a_descriptor_that_is_no_longer_watched_is_let_go_at_once() {

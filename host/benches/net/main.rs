@@ -4,7 +4,7 @@
 //! `cargo bench -p loophost --bench net [-- NAME OF A SERVICE | PROTOCOL/BYTES/CONNECTIONS]…`, as in `-- tokio uring echo/64/1000`
 //!
 //! Each service is a process of its own, so that its CPU time can be told from that of the clients, which are all in this
-//! one. All are there at the same time and take short turns. Printed are medians: requests per second of wall time,
+//! one. All are there at the same time and take short turns, each of which begins with a request on every connection. Printed are medians: requests per second of wall time,
 //! microseconds of the service's CPU time per request, and its ratio to tokio's, turn by turn.
 
 mod case;
@@ -56,6 +56,14 @@ fn main() {
         return services::serve(name, file.as_ref(), protocol, size);
     }
     let (cases, names): (Vec<_>, Vec<_>) = arguments.into_iter().partition(|argument| argument.contains('/'));
+    let known: Vec<String> = Case::all().map(|case| case.to_string()).collect();
+    let unknown = cases.iter().find(|case| !known.contains(case));
+    assert!(
+        unknown.is_none(),
+        "no such case: {}; there are {}",
+        unknown.unwrap_or(&String::new()),
+        known.join(", ")
+    );
     let mut services = services::all();
     services.retain(|service| names.is_empty() || names.iter().any(|name| name == service.name));
     for case in Case::all().filter(|case| cases.is_empty() || cases.contains(&case.to_string())) {
@@ -63,9 +71,11 @@ fn main() {
         let mut costs = vec![Vec::new(); services.len()];
         for _ in 0..ROUNDS {
             let mut loads: Vec<_> = services.iter().map(|service| Load::new(service, case)).collect();
-            for _ in 0..TURNS {
-                for (load, costs) in loads.iter_mut().zip(&mut costs) {
-                    costs.push(load.measure());
+            for turn in 0..TURNS {
+                // Another one is first each time.
+                for index in 0..loads.len() {
+                    let index = (index + turn) % loads.len();
+                    costs[index].push(loads[index].measure());
                 }
             }
         }

@@ -30,7 +30,7 @@ pub(crate) fn all() -> Vec<Service> {
     let by_name = |name| Service { name, file: PathBuf::new() };
     let without_file = ["epoll", "tokio", "default"].map(by_name);
     let on_io_uring = ["ring, poll", "ring, recv"].map(by_name);
-    let on_io_uring = on_io_uring.into_iter().filter(|_| loophost_tests::io_uring_works());
+    let on_io_uring = on_io_uring.into_iter().filter(|_| on_io_uring::works());
     // select(2) is no match for so many connections.
     let plugins = loophost_tests::loop_plugins().into_iter().filter(|plugin| plugin.name != "c-policy");
     let plugins = plugins.map(|plugin| Service { name: plugin.name, file: plugin.file });

@@ -5,23 +5,22 @@
 //! it is closed, drops the callback and with it the task.
 
 use std::{
-    cell::{Cell, OnceCell, RefCell},
+    cell::{Cell, RefCell},
     collections::VecDeque,
     mem,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    sync::Arc,
 };
 
 use async_task::Runnable;
 
-use super::{Executor, Membership};
-use crate::{Callback, Error, LoopHandle, running, task::caught::drop_payload};
+use super::Membership;
+use crate::{Callback, Error, LoopHandle, running, sys::fork_mark, task::caught::drop_payload};
 
 /// The tasks that were woken in the loop's thread and wait for their turn, for the time of a run.
 pub(crate) struct Queue {
     event_loop: LoopHandle,
-    /// All tasks of the loop, once there are any.
-    executor: OnceCell<Arc<Executor>>,
+    /// The process of the run, as [`fork_mark::generation`] numbers them.
+    generation: u64,
     woken: RefCell<VecDeque<Runnable<Membership>>>,
     /// Whether somebody will call [`take_turns`](Self::take_turns).
     is_due: Cell<bool>,
@@ -29,12 +28,16 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) fn new(event_loop: LoopHandle) -> Self {
-        Self { event_loop, executor: OnceCell::new(), woken: RefCell::default(), is_due: Cell::new(false) }
+        Self {
+            event_loop,
+            generation: fork_mark::generation(),
+            woken: RefCell::default(),
+            is_due: Cell::new(false),
+        }
     }
 
-    #[inline]
-    pub(crate) fn executor(&self) -> &Arc<Executor> {
-        self.executor.get_or_init(|| Executor::of(&self.event_loop))
+    pub(crate) fn event_loop(&self) -> &LoopHandle {
+        &self.event_loop
     }
 
     /// Has the tasks that are left called by the loop when it runs again.
@@ -49,15 +52,18 @@ impl Queue {
         self.is_due.set(false);
         let waiting = self.woken.borrow().len();
         for _ in 0..waiting {
-            let Some(runnable) = self.woken.borrow_mut().pop_front() else { break };
+            let Some(runnable) = self.pop() else { break };
             // Whatever is wrong with it (a waker, or who subscribes to the log), the others have their turn.
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| take_turn(runnable))) {
                 drop_payload(payload);
             }
         }
-        if let Some(executor) = self.executor.get() {
-            executor.wake_aborted();
-        }
+        running::with_executor(|executor| executor.wake_aborted());
+    }
+
+    /// The next one; none in a child that one of them has forked, for there they are the parent's.
+    fn pop(&self) -> Option<Runnable<Membership>> {
+        if self.generation == fork_mark::generation() { self.woken.borrow_mut().pop_front() } else { None }
     }
 }
 
@@ -87,9 +93,10 @@ fn ask_for_turns(event_loop: &LoopHandle) {
         }
         Ok(())
     });
-    if !call_here(event_loop, turns) {
-        // Refused, it is asked again by whoever is woken next.
+    if let Err(error) = event_loop.call_soon(turns) {
+        // It is asked again by whoever is woken next.
         running::with_queue(|queue| queue.is_due.set(false));
+        refused(event_loop, &error);
     }
 }
 
@@ -158,8 +165,10 @@ impl Drop for Scheduled {
     }
 }
 
-pub(super) fn call_here(event_loop: &LoopHandle, callback: Callback) -> bool {
-    event_loop.call_soon(callback).inspect_err(|error| refused(event_loop, error)).is_ok()
+pub(super) fn call_here(event_loop: &LoopHandle, callback: Callback) {
+    if let Err(error) = event_loop.call_soon(callback) {
+        refused(event_loop, &error);
+    }
 }
 
 pub(super) fn call_from_elsewhere(event_loop: &LoopHandle, callback: Callback) {

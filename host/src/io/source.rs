@@ -82,10 +82,11 @@ impl Source {
     /// Has the waker woken when the descriptor is ready in that direction. Called after a call would have blocked, for
     /// who asks too early may be told nothing.
     pub(super) fn wake_when_ready(self: &Arc<Self>, direction: Interest, waker: &Waker) -> io::Result<()> {
-        match running::with_loop(|event_loop| self.wait_on(event_loop, direction, waker)) {
-            Some(Some(Ok(()))) => Ok(()),
-            Some(Some(Err(error))) => Err(error.into()),
-            Some(None) | None => Ok(self.watch(direction, waker)?),
+        let waits = running::queue().and_then(|queue| self.wait_on(queue.event_loop(), direction, waker));
+        match waits {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(error.into()),
+            None => Ok(self.watch(direction, waker)?),
         }
     }
 
@@ -291,14 +292,14 @@ impl State {
 }
 
 impl Registration {
-    fn first(&mut self, direction: Interest) -> &mut Option<Waker> {
+    fn waiter(&mut self, direction: Interest) -> &mut Option<Waker> {
         if direction == Interest::READ { &mut self.reader } else { &mut self.writer }
     }
 
     fn add(&mut self, direction: Interest, waker: &Waker) {
-        match self.first(direction) {
-            first @ None => *first = Some(waker.clone()),
-            Some(first) if first.will_wake(waker) => {}
+        match self.waiter(direction) {
+            waiter @ None => *waiter = Some(waker.clone()),
+            Some(waiter) if waiter.will_wake(waker) => {}
             Some(_) => self.add_other(direction, waker),
         }
     }
@@ -311,7 +312,7 @@ impl Registration {
     }
 
     fn remove(&mut self, direction: Interest, waker: &Waker) {
-        self.first(direction).take_if(|first| first.will_wake(waker));
+        self.waiter(direction).take_if(|waiter| waiter.will_wake(waker));
         self.others.retain(|other| other.0 != direction || !other.1.will_wake(waker));
     }
 

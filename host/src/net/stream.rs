@@ -4,15 +4,15 @@ use std::{io, os::fd::AsFd};
 
 use rustix::net::{RecvFlags, SendFlags};
 
-// Not by the methods of std: the C library makes each call a point where its thread may be cancelled, which costs several
-// calls more once there is a second thread.
-
+/// As std does it, but without the C library, where each call is a point at which its thread may be cancelled: once there is a
+/// second thread that costs more than the rest.
 #[inline]
 pub(super) fn receive(stream: &impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     let (_, received) = rustix::net::recv(stream, buffer, RecvFlags::empty())?;
     Ok(received)
 }
 
+/// See [`receive`].
 #[inline]
 pub(super) fn send(stream: &impl AsFd, buffer: &[u8]) -> io::Result<usize> {
     Ok(rustix::net::send(stream, buffer, SendFlags::NOSIGNAL)?)

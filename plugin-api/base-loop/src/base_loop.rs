@@ -124,7 +124,7 @@ impl<B: Backend> BaseLoop<B> {
     /// For methods that use the state several times, or the backend: no other thread comes in between. What they
     /// drop for their caller they drop when the hold has ended and the backend knows of the change, because that is
     /// foreign code, which may change the same again.
-    // Inlined, for each method begins with it, but for its errors.
+    // Inlined, for each method begins with it; its errors are not.
     #[inline(always)]
     fn hold(&self) -> Result<Hold<'_, State<B>>, Error> {
         let hold = self.cell.hold()?;

@@ -75,11 +75,12 @@ impl<P: Proactor> OverProactor<P> {
 
     /// Begins the polls that are due.
     fn arm(&mut self) -> io::Result<()> {
-        while let Some(index) = self.to_arm.pop() {
-            let Some(watch) = self.watches.get_mut(index) else { continue };
-            if watch.poll.is_some() || watch.interest.is_empty() {
+        while let Some(&index) = self.to_arm.last() {
+            let watch = self.watches.get_mut(index);
+            let Some(watch) = watch.filter(|watch| watch.poll.is_none() && !watch.interest.is_empty()) else {
+                self.to_arm.pop();
                 continue;
-            }
+            };
             let poll = match watch.trigger {
                 Trigger::Edge => Operation::multishot_poll(watch.fd, watch.interest.union(CLOSED)),
                 Trigger::Level | Trigger::Once => Operation::poll(watch.fd, watch.interest),
@@ -89,6 +90,7 @@ impl<P: Proactor> OverProactor<P> {
             self.polls_made += 1;
             self.under_way += 1;
             watch.poll = Some(key);
+            self.to_arm.pop();
         }
         Ok(())
     }
@@ -125,7 +127,8 @@ impl<P: Proactor> OverProactor<P> {
                         self.to_arm.push(index);
                     }
                 }
-                // The kernel cancels what a thread has begun when the thread ends; this one goes on with it.
+                // The kernel cancels what a thread has begun when the thread ends, and a proactor what was in a ring of its own;
+                // this one goes on with it.
                 Err(_) if result == -i64::from(libc::ECANCELED) => self.to_arm.push(index),
                 Err(_) => {
                     let error = io::Error::from_raw_os_error(-result as i32);
@@ -162,7 +165,8 @@ impl<P: Proactor> Backend for OverProactor<P> {
         let index = *self.by_fd.get(&fd).ok_or(io::ErrorKind::NotFound)?;
         let before = mem::replace(&mut self.watches[index], Watch { fd, key, interest, trigger, poll: None });
         self.to_arm.push(index);
-        // Also if it asks for the same: the number may be another file's by now.
+        // Also if it asks for the same: the number may be another file's by now, of which nothing has been found.
+        self.prepared.ready.retain(|ready| ready.key != before.key);
         self.cancel_poll(before.poll)
     }
 
@@ -193,7 +197,10 @@ impl<P: Proactor> Backend for OverProactor<P> {
 
     fn wait(&mut self, timeout: Option<Duration>, events: &mut Events) -> io::Result<()> {
         events.append(&mut self.prepared);
-        let timeout = if events.is_empty() { timeout } else { Some(Duration::ZERO) };
+        // A descriptor that is still ready would be told of twice.
+        if !events.is_empty() {
+            return Ok(());
+        }
         let deadline = timeout.filter(|limit| !limit.is_zero()).map(|limit| Instant::now() + limit);
         let mut left = timeout;
         loop {
@@ -206,7 +213,9 @@ impl<P: Proactor> Backend for OverProactor<P> {
                 return Ok(());
             }
             // It may have ended for polls that nobody waits for any more.
-            left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if !is_over {
+                left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            }
         }
     }
 
@@ -216,6 +225,9 @@ impl<P: Proactor> Backend for OverProactor<P> {
 
     fn prepare(&mut self) -> io::Result<bool> {
         self.proactor.prepare();
+        if !self.prepared.is_empty() {
+            return Ok(false);
+        }
         let mut events = mem::take(&mut self.prepared);
         let result = loop {
             // Not only a flush: the waker must be listened to.

@@ -35,8 +35,8 @@ pub unsafe trait Proactor: Send + 'static {
     }
 
     /// Starts an operation; its completions carry `key`. One that is multishot goes on until it is cancelled or fails; one
-    /// [of a watch](Key::is_of_watch) may also end with any event, and is then submitted anew. It may begin as late as with
-    /// the next poll or [`flush`](Self::flush).
+    /// [of a watch](Key::is_of_watch) may also end with any event, or with ECANCELED, and is then submitted anew. It may begin as
+    /// late as with the next poll or [`flush`](Self::flush).
     ///
     /// # Errors
     /// Nothing was started. What is wrong with the operation itself is a completion.
@@ -55,12 +55,13 @@ pub unsafe trait Proactor: Send + 'static {
     /// `Interrupted` is tried again by the caller, with the time that is left.
     fn poll(&mut self, timeout: Option<Duration>, completions: &mut Vec<Completion>) -> io::Result<bool>;
 
-    /// A descriptor that is readable when there are completions, or the waker was used.
+    /// A descriptor that is readable when there are completions, or the waker was used, after [`prepare`](Self::prepare).
     fn poll_handle(&self) -> Option<Fd> {
         None
     }
 
-    /// Somebody else is about to wait for the [`poll_handle`](Self::poll_handle).
+    /// Somebody else is about to wait for the [`poll_handle`](Self::poll_handle): called before each such wait. What is under
+    /// way for watches may end by it.
     fn prepare(&mut self) {}
 
     /// Whether only the thread of the first [`poll`](Self::poll) may flush and poll.

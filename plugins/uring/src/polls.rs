@@ -6,8 +6,8 @@ use loophost_base_loop::Key;
 
 use crate::{settings::Settings, sys::queues::Queues};
 
-/// What has become ready is left in such a ring until its thread waits, and is told all at once. In one for any thread the
-/// kernel tells of it at the end of each system call, a few events at a time: a tenth of what a small request costs.
+/// What has become ready is left in such a ring until its thread asks for it. In one for any thread the kernel tells of it at the
+/// end of each system call, which costs more and makes many small turns of what could be one.
 pub(crate) struct Polls {
     pub(crate) queues: Queues,
     /// Those without a final completion.
@@ -17,8 +17,12 @@ pub(crate) struct Polls {
 }
 
 impl Polls {
-    pub(crate) fn new(settings: &Settings) -> io::Result<Self> {
-        let queues = Queues::new(settings.build_for_one_thread()?);
-        Ok(Self { queues, under_way: HashSet::new(), hears_operations: false })
+    /// `None` if the kernel has no such rings.
+    pub(crate) fn new(settings: &Settings) -> io::Result<Option<Self>> {
+        let ring = match settings.build_for_one_thread() {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return Ok(None),
+            result => result?,
+        };
+        Ok(Some(Self { queues: Queues::new(ring), under_way: HashSet::new(), hears_operations: false }))
     }
 }

@@ -9,9 +9,10 @@ use std::{
 };
 
 use io_uring::{
-    cqueue, opcode,
+    cqueue,
+    opcode::{AsyncCancel, AsyncCancel2},
     squeue::{Entry, Flags},
-    types::Fd as RingFd,
+    types::{CancelBuilder, Fd as RingFd},
 };
 use libc::{EAGAIN, EEXIST, EINTR};
 use loophost_base_loop::{CLOSED, Completion, Key, Operation, Proactor, Wake};
@@ -40,12 +41,12 @@ const CANCELLATION: u64 = WAKE | 1;
 /// The user data of the poll of the ring of operations.
 const OPERATIONS: u64 = WAKE | 2;
 
-/// A ring, and the operations that are in it; and where the kernel has what that needs, one for the polls.
+/// A ring with the operations that are in it; and where the kernel has what that needs, a second one for the polls.
 pub(crate) struct Ring {
-    /// For any thread, unless everything shall stay in one.
+    /// Of the first one: for any thread, unless everything shall stay in one.
     queues: Queues,
     under_way: HashMap<Key, Box<UnderWay>>,
-    /// Until a second thread runs the loop, or somebody else waits for it: then polls are operations as others are.
+    /// The second one, until a second thread uses the loop, or somebody else waits for it: then polls are in the first one.
     polls: Option<Polls>,
     /// Polls that have ended with their ring, to be told.
     ended: Vec<Completion>,
@@ -75,10 +76,11 @@ impl Ring {
     pub(crate) fn new(settings: &Settings, features: Features) -> io::Result<Self> {
         let eventfd = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         let has_polls = features.deferred_work && settings.sqpoll.is_none() && !settings.single_issuer;
+        let polls = if has_polls { Polls::new(settings)? } else { None };
         Ok(Self {
             queues: Queues::new(settings.build()?),
             under_way: HashMap::new(),
-            polls: has_polls.then(|| Polls::new(settings)).transpose()?,
+            polls,
             ended: Vec::new(),
             features,
             waitid: settings.waitid,
@@ -102,7 +104,7 @@ impl Ring {
             self.waker_is_polled = true;
         }
         if let Some(polls) = self.polls.as_mut().filter(|polls| !polls.hears_operations) {
-            // Once: in its own completions the kernel would not let it go on.
+            // For one event: the kernel ends a poll of a ring with its first event, whatever it was asked for.
             let poll = entry::poll(RingFd(self.queues.raw_fd()), Interest::READ, false);
             push(&mut polls.queues, poll.user_data(OPERATIONS), true);
             polls.hears_operations = true;
@@ -111,9 +113,10 @@ impl Ring {
     }
 
     fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let timeout = if self.ended.is_empty() { timeout } else { Some(Duration::ZERO) };
         let Some(polls) = &mut self.polls else { return self.queues.enter(timeout) };
         self.queues.enter(Some(Duration::ZERO))?;
-        let timeout = if self.queues.has_completions() { Some(Duration::ZERO) } else { timeout };
+        let timeout = if self.queues.is_quiet() { timeout } else { Some(Duration::ZERO) };
         let entered = polls.queues.enter(timeout);
         self.unless_moved(entered)
     }
@@ -131,7 +134,12 @@ impl Ring {
 
     /// Goes on with the ring for any thread. The other one's polls end with it, and are begun anew by whoever is told so.
     fn leave_polls(&mut self) {
-        let Some(polls) = self.polls.take() else { return };
+        let Some(mut polls) = self.polls.take() else { return };
+        // So that they let go of their files at once. In another thread than its own the ring refuses that: then they do when
+        // the kernel has closed it, which takes a moment.
+        let all = AsyncCancel2::new(CancelBuilder::any()).build();
+        push(&mut polls.queues, all.user_data(CANCELLATION), false);
+        let _ = polls.queues.flush();
         self.ended.extend(polls.under_way.into_iter().map(Completion::cancelled));
         self.waker_is_polled = false;
     }
@@ -259,11 +267,11 @@ unsafe impl Proactor for Ring {
             operation.is_cancelled = true;
             data |= IN_TABLE;
         }
-        let mut entry = opcode::AsyncCancel::new(data).build().user_data(CANCELLATION);
+        let mut entry = AsyncCancel::new(data).build().user_data(CANCELLATION);
         if self.features.silent_success {
             entry = entry.flags(Flags::SKIP_SUCCESS);
         }
-        let polls = self.polls.as_mut().filter(|polls| polls.under_way.contains(&key));
+        let polls = self.polls.as_mut().filter(|_| key.is_of_watch());
         push(polls.map_or(&mut self.queues, |polls| &mut polls.queues), entry, true);
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! io_uring alone (Linux 6.1), in two ways: a poll that goes on for each connection and recv(2) when it tells of something, or an operation that
-//! receives into a buffer of the connection's. Both answer by send(2).
+//! io_uring alone (Linux 6.1), in two ways: a poll that goes on for each connection and recv(2) when it tells of something, or
+//! an operation that receives into a buffer of the connection's. Both answer by send(2).
 
 use std::{
     io::{self, Read, Write},
@@ -26,10 +26,17 @@ struct Connection {
     buffer: Vec<u8>,
 }
 
+/// Whether this kernel has it, and allows it.
+pub(super) fn works() -> bool {
+    ring().is_ok()
+}
+
+fn ring() -> io::Result<IoUring> {
+    IoUring::builder().setup_single_issuer().setup_defer_taskrun().setup_cqsize(8192).build(1024)
+}
+
 pub(super) fn serve(listener: &TcpListener, way: Way, protocol: Protocol, size: usize) -> io::Result<()> {
-    let mut builder = IoUring::builder();
-    builder.setup_single_issuer().setup_defer_taskrun().setup_cqsize(8192);
-    let mut ring: IoUring = builder.build(1024)?;
+    let mut ring = ring()?;
     let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     push(&mut ring, opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).flags(flags).build(), ACCEPT)?;
     let (mut connections, mut common) = (Vec::<Connection>::new(), vec![0; BUFFER]);

@@ -69,8 +69,13 @@ impl Queues {
     }
 
     /// Whether there are completions to be taken.
-    pub(crate) fn has_completions(&mut self) -> bool {
+    fn has_completions(&mut self) -> bool {
         !self.taken.is_empty() || !self.ring.completion().is_empty()
+    }
+
+    /// Whether nothing is left to be done without waiting: entries that the kernel has not taken, or completions.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        self.backlog.0.is_empty() && self.ring.submission().is_empty() && !self.has_completions()
     }
 
     /// Queues an entry. If there is no room, and the kernel cannot or shall not be entered yet, it waits in the backlog.
@@ -101,7 +106,10 @@ impl Queues {
         }
         self.enter(Some(Duration::ZERO))?;
         // What was cancelled lets go of its file in work that is left for the issuer.
-        if self.is_single_issuer() { self.enter(Some(Duration::ZERO)) } else { Ok(()) }
+        while self.is_single_issuer() && self.ring.submission().taskrun() {
+            self.enter(Some(Duration::ZERO))?;
+        }
+        Ok(())
     }
 
     /// Gives the kernel all that is queued, and waits for a completion if none is there; `None` waits without a limit.
