@@ -56,15 +56,14 @@ fn main() {
         return services::serve(name, file.as_ref(), protocol, size);
     }
     let (cases, names): (Vec<_>, Vec<_>) = arguments.into_iter().partition(|argument| argument.contains('/'));
+    let mut services = services::all();
     let known: Vec<String> = Case::all().map(|case| case.to_string()).collect();
     let unknown = cases.iter().find(|case| !known.contains(case));
-    assert!(
-        unknown.is_none(),
-        "no such case: {}; there are {}",
-        unknown.unwrap_or(&String::new()),
-        known.join(", ")
-    );
-    let mut services = services::all();
+    let unknown = unknown.or(names.iter().find(|name| services.iter().all(|service| *name != service.name)));
+    if let Some(unknown) = unknown {
+        let services: Vec<_> = services.iter().map(|service| service.name).collect();
+        panic!("there is no {unknown}, but the services {services:?} and the cases {known:?}");
+    }
     services.retain(|service| names.is_empty() || names.iter().any(|name| name == service.name));
     for case in Case::all().filter(|case| cases.is_empty() || cases.contains(&case.to_string())) {
         println!("\n{case}, {ROUNDS} rounds of {TURNS} turns of {REQUESTS} requests");

@@ -127,8 +127,8 @@ impl<P: Proactor> OverProactor<P> {
                         self.to_arm.push(index);
                     }
                 }
-                // The kernel cancels what a thread has begun when the thread ends, and a proactor what was in a ring of its own;
-                // this one goes on with it.
+                // The kernel cancels what a thread has begun when the thread ends, and a proactor what it has to begin anew; this
+                // one goes on with it.
                 Err(_) if result == -i64::from(libc::ECANCELED) => self.to_arm.push(index),
                 Err(_) => {
                     let error = io::Error::from_raw_os_error(-result as i32);
@@ -173,6 +173,7 @@ impl<P: Proactor> Backend for OverProactor<P> {
     fn unregister(&mut self, fd: Fd) -> io::Result<()> {
         let index = self.by_fd.remove(&fd).ok_or(io::ErrorKind::NotFound)?;
         let watch = self.watches.remove(index);
+        self.prepared.ready.retain(|ready| ready.key != watch.key);
         if watch.poll.is_none() {
             return Ok(());
         }

@@ -35,8 +35,8 @@ pub unsafe trait Proactor: Send + 'static {
     }
 
     /// Starts an operation; its completions carry `key`. One that is multishot goes on until it is cancelled or fails; one
-    /// [of a watch](Key::is_of_watch) may also end with any event, or with ECANCELED, and is then submitted anew. It may begin as
-    /// late as with the next poll or [`flush`](Self::flush).
+    /// [of a watch](Key::is_of_watch) may also end with any event, or with ECANCELED, and is then submitted anew. It may begin
+    /// as late as with the next poll or [`flush`](Self::flush).
     ///
     /// # Errors
     /// Nothing was started. What is wrong with the operation itself is a completion.

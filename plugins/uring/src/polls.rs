@@ -6,8 +6,8 @@ use loophost_base_loop::Key;
 
 use crate::{settings::Settings, sys::queues::Queues};
 
-/// What has become ready is left in such a ring until its thread asks for it. In one for any thread the kernel tells of it at the
-/// end of each system call, which costs more and makes many small turns of what could be one.
+/// What has become ready is left in such a ring until its thread asks for it. In one for any thread the kernel tells of it at
+/// the end of each system call, which costs more and makes many small turns of what could be one.
 pub(crate) struct Polls {
     pub(crate) queues: Queues,
     /// Those without a final completion.

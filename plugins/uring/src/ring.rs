@@ -41,6 +41,9 @@ const CANCELLATION: u64 = WAKE | 1;
 /// The user data of the poll of the ring of operations.
 const OPERATIONS: u64 = WAKE | 2;
 
+/// How many polls are cancelled at once: the kernel looks for each from the first one on, and ends some twenty in one call.
+const FEW: usize = 16;
+
 /// A ring with the operations that are in it; and where the kernel has what that needs, a second one for the polls.
 pub(crate) struct Ring {
     /// Of the first one: for any thread, unless everything shall stay in one.
@@ -135,11 +138,13 @@ impl Ring {
     /// Goes on with the ring for any thread. The other one's polls end with it, and are begun anew by whoever is told so.
     fn leave_polls(&mut self) {
         let Some(mut polls) = self.polls.take() else { return };
-        // So that they let go of their files at once. In another thread than its own the ring refuses that: then they do when
-        // the kernel has closed it, which takes a moment.
-        let all = AsyncCancel2::new(CancelBuilder::any()).build();
-        push(&mut polls.queues, all.user_data(CANCELLATION), false);
-        let _ = polls.queues.flush();
+        // So that they let go of their files at once. Many do when the kernel has closed the ring, which takes a moment; so do all
+        // in another thread than the ring's own, where it refuses this.
+        if polls.under_way.len() <= FEW {
+            let all = AsyncCancel2::new(CancelBuilder::any()).build();
+            push(&mut polls.queues, all.user_data(CANCELLATION), false);
+            let _ = polls.queues.flush();
+        }
         self.ended.extend(polls.under_way.into_iter().map(Completion::cancelled));
         self.waker_is_polled = false;
     }

@@ -78,7 +78,7 @@ const LOOP: Places = Places {
     handle: ("plugin-api/src/event_loop/handle.rs", "    /// See [`EventLoop::is_running`].\n"),
     built_in: (
         "plugin-api/base-loop/src/base_loop.rs",
-        "    fn stop(&self) -> Result<(), Error> {\n        self.check_open",
+        "    fn stop(&self) -> Result<(), Error> {\n        if self.inbox.is_closed()",
     ),
     answer: 11,
 };

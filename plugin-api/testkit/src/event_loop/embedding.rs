@@ -36,6 +36,11 @@ pub(super) const CASES: &[Case] = &[
         "poll_handle is not readable while there is nothing to do, however often the loop is run",
         is_silent,
     ),
+    Case::event_loop(
+        "loop/embedded-tells-once",
+        "a reader is called once a turn, however often next_deadline has said that there is something to do",
+        tells_once,
+    ),
 ];
 
 fn embeddable(bench: &LoopBench<'_>) -> Verdict<TestLoop> {
@@ -167,5 +172,28 @@ fn is_silent(bench: &LoopBench<'_>) -> Verdict {
     outer.event_loop.run_once(Some(Duration::ZERO))?;
     ensure!(!outer.is_readable.load(SeqCst), "the handle is readable, and there is nothing to do");
     outer.event_loop.close()?;
+    Ok(Passed)
+}
+
+fn tells_once(bench: &LoopBench<'_>) -> Verdict {
+    let (event_loop, record) = (embeddable(bench)?, Record::default());
+    let (near, mut far) = pair()?;
+    event_loop.requires_readiness()?;
+    event_loop.add_reader(fd(&near), record.repeat("reader"))?;
+    settle(&event_loop)?;
+    let outer = Outer::new(bench, &event_loop)?;
+    far.write_all(b"x")?;
+    outer.wait(bench, "a reader")?;
+    for _ in 0..3 {
+        // Whether it looks at what is ready is the loop's affair.
+        event_loop.next_deadline()?;
+    }
+    event_loop.turn()?;
+    // A turn may have gone to a wake; none may call the reader twice.
+    let called = record.take().len();
+    ensure!(called <= 1, "the reader was called {called} times in a turn");
+    if called == 0 {
+        event_loop.turns_until("what the handle has told of", || !record.is_empty())?;
+    }
     Ok(Passed)
 }

@@ -105,11 +105,9 @@ impl Queues {
             return Ok(());
         }
         self.enter(Some(Duration::ZERO))?;
-        // What was cancelled lets go of its file in work that is left for the issuer.
-        while self.is_single_issuer() && self.ring.submission().taskrun() {
-            self.enter(Some(Duration::ZERO))?;
-        }
-        Ok(())
+        // What was cancelled lets go of its file in work that is left for the issuer. Not until there is none: the flag that
+        // says so may stay set.
+        if self.is_single_issuer() { self.enter(Some(Duration::ZERO)) } else { Ok(()) }
     }
 
     /// Gives the kernel all that is queued, and waits for a completion if none is there; `None` waits without a limit.
