@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::{
+    errno::Errno,
+    sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+};
 
 use crate::case::{Case, Protocol};
 
@@ -54,7 +57,10 @@ impl Clients {
             sent += 1;
         }
         while answered < count {
-            let ready = self.epoll.wait(&mut events, EpollTimeout::NONE).expect("epoll works");
+            let ready = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+                Err(Errno::EINTR) => continue,
+                result => result.expect("epoll works"),
+            };
             for event in &events[..ready] {
                 let connection = &mut self.connections[event.data() as usize];
                 if !connection.receive(&mut self.buffer) {
