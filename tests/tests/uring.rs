@@ -16,7 +16,8 @@ use std::{
 };
 
 use loophost::{
-    Callback, ErrorCode, Interest, LoopHandle, Op, OpCode, Options, PolicyHandle, RepeatCallback, Stat,
+    Callback, ErrorCode, HandleId, Interest, LoopHandle, Op, OpCode, Options, PolicyHandle, RepeatCallback,
+    Stat,
     plugin::{self, Plugin},
     policy::DefaultEventLoopPolicy,
 };
@@ -172,6 +173,16 @@ fn a_child_of_a_closed_loop_is_given_up_and_others_are_not() {
     assert!(!watcher.is_active());
 }
 
+/// Watches a stream for reading and counts its events.
+fn count_events(event_loop: &LoopHandle, near: &UnixStream, heard: &Arc<AtomicI64>) -> HandleId {
+    let heard = heard.clone();
+    let callback = RepeatCallback::new(move |_| {
+        heard.fetch_add(1, SeqCst);
+        Ok(())
+    });
+    event_loop.watch_io(near.as_raw_fd().into(), Interest::READ, callback).unwrap()
+}
+
 /// A ring whose completions overflow is not kept busy for ever by polls that end and are begun again.
 #[test]
 fn many_streams_may_become_ready_at_a_time_in_a_small_ring() {
@@ -187,14 +198,7 @@ fn many_streams_may_become_ready_at_a_time_in_a_small_ring() {
             let event_loop = policy.new_event_loop().unwrap();
             let heard = Arc::new(AtomicI64::new(0));
             let pairs: Vec<_> = (0..COUNT).map(|_| UnixStream::pair().unwrap()).collect();
-            let watch = |near: &UnixStream| {
-                let heard = heard.clone();
-                let callback = RepeatCallback::new(move |_| {
-                    heard.fetch_add(1, SeqCst);
-                    Ok(())
-                });
-                event_loop.watch_io(near.as_raw_fd().into(), Interest::READ, callback).unwrap()
-            };
+            let watch = |near: &UnixStream| count_events(&event_loop, near, &heard);
             let streams: Vec<_> = pairs.iter().map(|(near, _)| watch(near)).collect();
             event_loop.run_once(Some(Duration::ZERO)).unwrap();
             for round in 1..=3 {
@@ -309,14 +313,7 @@ fn a_second_thread_takes_turns_and_ends_watches() {
     thread::spawn(move || {
         let event_loop = policy.new_event_loop().unwrap();
         let heard = Arc::new(AtomicI64::new(0));
-        let watch = |near: &UnixStream| {
-            let heard = heard.clone();
-            let callback = RepeatCallback::new(move |_| {
-                heard.fetch_add(1, SeqCst);
-                Ok(())
-            });
-            event_loop.watch_io(near.as_raw_fd().into(), Interest::READ, callback).unwrap()
-        };
+        let watch = |near: &UnixStream| count_events(&event_loop, near, &heard);
         let pairs: Vec<_> = (0..3).map(|_| UnixStream::pair().unwrap()).collect();
         let elsewhere = |f: &(dyn Fn() + Sync)| thread::scope(|scope| scope.spawn(f).join()).unwrap();
         let (first, _second) = (watch(&pairs[0].0), watch(&pairs[1].0));

@@ -4,8 +4,9 @@
 //! `cargo bench -p loophost --bench net [-- NAME OF A SERVICE | PROTOCOL/BYTES/CONNECTIONS]…`, as in `-- tokio uring echo/64/1000`
 //!
 //! Each service is a process of its own, so that its CPU time can be told from that of the clients, which are all in this
-//! one. All are there at the same time and take short turns, each of which begins with a request on every connection. Printed are medians: requests per second of wall time,
-//! microseconds of the service's CPU time per request, and its ratio to tokio's, turn by turn.
+//! one. All are there at the same time and take short turns, each of which begins with a request on every connection. Printed
+//! are medians: requests per second of wall time, microseconds of the service's CPU time per request, and its ratio to
+//! tokio's, turn by turn.
 
 mod case;
 mod clients;
